@@ -1,0 +1,1 @@
+"""Small modules, one concept each, that the lessons import."""

@@ -1,0 +1,146 @@
+"""How does the generator turn a prompt into an answer, and how fast can two cores do it?
+
+`Generator` decodes greedily in batches: prompts are sorted by length so that little is padded, padded on the
+left so that all continue at the same place, and decoded together, since one step for 16 prompts costs little
+more than one for a single prompt. `option_log_likelihoods` scores fixed answers instead of free text. Taught
+in `03_generation`. Leaves out: sampling, streaming, and servers (`10_beyond_one_machine`).
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from helpers.models import GENERATOR, fetch_model
+
+Messages = list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the generator said to one prompt, with the tokens it read and wrote."""
+
+    text: str
+    n_prompt_tokens: int
+    n_new_tokens: int
+
+
+class Generator:
+    """A causal language model on the CPU in float32; `model` is a folder or a name for `fetch_model`."""
+
+    def __init__(self, model: str = GENERATOR) -> None:
+        folder = fetch_model(model)
+        self.name = model
+        self.tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        self.max_tokens: int = self.model.config.max_position_embeddings
+        if self.tokenizer.pad_token_id is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+        ends = self.model.generation_config.eos_token_id
+        self.stop_ids = sorted({*(ends if isinstance(ends, list) else [ends]), *self._newline_ids()})
+
+    def _newline_ids(self) -> set[int]:
+        """Tokens that begin a new line: an answer is one line."""
+        texts = self.tokenizer.batch_decode([[i] for i in range(len(self.tokenizer))])
+        return {i for i, text in enumerate(texts) if text.startswith("\n")}
+
+    def render(self, messages: Messages) -> str:
+        """The text that the model reads: the chat in its own format, up to where its answer begins."""
+        return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+
+    def n_tokens(self, messages: Messages) -> int:
+        """How many tokens the rendered prompt has."""
+        return len(self._ids(messages))
+
+    def _ids(self, messages: Messages) -> list[int]:
+        return self.tokenizer(self.render(messages), add_special_tokens=False)["input_ids"]
+
+    def generate(
+        self, prompts: Sequence[Messages], *, max_new_tokens: int = 24, batch_size: int = 16
+    ) -> list[Answer]:
+        """One-line greedy answers, in the order of `prompts`.
+
+        Batched and one-by-one answers agree but for near-ties in logits.
+        Raises `ValueError` for no prompts, or a prompt that leaves no room for an answer in the model's
+        context.
+        """
+        ids = [self._fitting(prompt, max_new_tokens) for prompt in prompts]
+        if not ids:
+            raise ValueError("Expected at least one prompt, got none.")
+        answers: dict[int, Answer] = {}
+        for batch in batches_by_length(range(len(ids)), [len(i) for i in ids], batch_size):
+            answers |= zip(batch, self._decode([ids[i] for i in batch], max_new_tokens), strict=True)
+        return [answers[i] for i in range(len(ids))]
+
+    def _fitting(self, messages: Messages, max_new_tokens: int) -> list[int]:
+        ids = self._ids(messages)
+        if len(ids) + max_new_tokens > self.max_tokens:
+            raise ValueError(
+                f"A prompt of {len(ids)} tokens and an answer of {max_new_tokens} exceed the model's context "
+                f"of {self.max_tokens} tokens. Use fewer or shorter passages, or a shorter question."
+            )
+        return ids
+
+    @torch.inference_mode()
+    def _decode(self, ids: list[list[int]], max_new_tokens: int) -> list[Answer]:
+        inputs = self.tokenizer.pad({"input_ids": ids}, return_tensors="pt")
+        output = self.model.generate(
+            **inputs,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            eos_token_id=self.stop_ids,
+            pad_token_id=self.tokenizer.pad_token_id,
+        )
+        return [
+            self._answer(prompt, new)
+            for prompt, new in zip(ids, output[:, inputs["input_ids"].shape[1] :].tolist(), strict=True)
+        ]
+
+    def _answer(self, prompt: list[int], new: list[int]) -> Answer:
+        end = next((i for i, token in enumerate(new) if token in self.stop_ids), len(new))
+        return Answer(self.tokenizer.decode(new[:end]).strip(), len(prompt), min(end + 1, len(new)))
+
+    @torch.inference_mode()
+    def option_log_likelihoods(self, messages: Messages, options: Sequence[str]) -> list[float]:
+        """Log-probability (natural, summed over tokens) of each option as the answer to the prompt.
+
+        Longer options have lower sums; divide by their tokens to compare options of different length.
+        """
+        if isinstance(options, str) or not options or not all(option.strip() for option in options):
+            raise ValueError(f"Expected a list of at least one option, none of them empty, got {options!r}.")
+        tails = [self.tokenizer(option.strip(), add_special_tokens=False)["input_ids"] for option in options]
+        longest = max(map(len, tails))
+        prompt = self._fitting(messages, longest)
+        inputs = self.tokenizer.pad({"input_ids": [prompt + tail for tail in tails]}, return_tensors="pt")
+        positions = (inputs["attention_mask"].cumsum(dim=1) - 1).clamp(min=0)
+        logits = self.model(**inputs, position_ids=positions, logits_to_keep=longest + 1).logits
+        log_probabilities = logits[:, :-1].log_softmax(dim=-1)
+        return [
+            float(row[-len(t) :][range(len(t)), t].sum())
+            for row, t in zip(log_probabilities, tails, strict=True)
+        ]
+
+
+def batches_by_length(items: Sequence, lengths: Sequence[int], batch_size: int) -> list[list]:
+    """Cut `items` into batches of similar length, longest first (so that a too large batch fails at once).
+
+    >>> batches_by_length("abc", [5, 1, 4], 2)
+    [['a', 'c'], ['b']]
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
+    order = sorted(range(len(items)), key=lambda i: (-lengths[i], i))
+    return [
+        [items[i] for i in order[start : start + batch_size]] for start in range(0, len(order), batch_size)
+    ]
+
+
+def questions_per_second(run: Callable[[], Sequence], *, repeats: int = 1) -> float:
+    """Answers per second that `run` gives, best of `repeats`. Compare ratios: the values vary by machine."""
+    rates = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        rates.append(len(run()) / (time.perf_counter() - started))
+    return max(rates)

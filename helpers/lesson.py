@@ -1,0 +1,221 @@
+"""What turns an experiment into a lesson: predict, look, check, conclude.
+
+Everything shown here also exists without a kernel: predictions have defaults, quizzes a folded answer, live
+figures a plain twin. A learner's text is escaped before it is shown. Widgets use the API that ipywidgets 7
+(Colab) and 8 share, and never an Output widget. Used by every lesson. Leaves out: what is drawn (`plots`) and
+what is judged (`verdicts`).
+"""
+
+import base64
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+
+import ipywidgets as widgets
+import pandas as pd
+from IPython.display import HTML, Image, Markdown, display
+from matplotlib.axes import Axes
+
+from helpers.exercises import EXERCISES
+from helpers.plots import to_png
+from helpers.retrieval import Ranking
+from helpers.scoring import tokens
+from helpers.statistics import Estimate
+from helpers.verdicts import PartVerdict, Verdict
+
+_COLOURS = {"supported": "#009E73", "refuted": "#D55E00", "inconclusive": "#6E6E6E"}
+_MEASURES = {"description_width": "220px"}
+
+
+def _card(colour: str, inside: str) -> str:
+    style = f"border-left:5px solid {colour};padding:0.5em 1em;margin:0.5em 0;max-width:52em"
+    return f'<div style="{style}">{inside}</div>'
+
+
+def show_source(thing: Callable | type) -> Markdown:
+    """The source of a helper, shown where it is used."""
+    return Markdown(f"`{thing.__module__}`\n```python\n{inspect.getsource(thing).rstrip()}\n```")
+
+
+def predict(defaults: Mapping[str, float], *, low: float = 0.0, high: float = 1.0) -> dict[str, float]:
+    """Sliders for the learner's prediction, one per name; the dict follows them, defaults at first."""
+    if outside := {name: value for name, value in defaults.items() if not low <= value <= high}:
+        raise ValueError(f"Expected predictions from {low:g} to {high:g}, got {outside}.")
+    prediction = dict(defaults)
+    sliders = []
+    for name, value in defaults.items():
+        slider = widgets.FloatSlider(
+            value, min=low, max=high, step=(high - low) / 100, description=name, style=_MEASURES
+        )
+        slider.layout.width = "520px"
+        slider.observe(lambda change, name=name: prediction.update({name: change["new"]}), names="value")
+        sliders.append(slider)
+    display(widgets.VBox(sliders))
+    return prediction
+
+
+def figure(ax: Axes, summary: str) -> None:
+    """Show a figure and close it, with the same in words below for those who can't see it."""
+    title = ax.get_title(loc="left") or ax.get_title()
+    display(Image(to_png(ax), format="png", metadata={"alt": f"{title} {summary}"}))
+    display(HTML(f'<div style="max-width:52em;font-size:90%;opacity:0.85">{escape(summary)}</div>'))
+
+
+def live_figure(draw: Callable[..., tuple[Axes, str]], **options: Sequence) -> None:
+    """A figure that follows its controls, with a plain twin below it for pages without a kernel.
+
+    `draw(**choices)` returns axes and a summary in words; each option is a sequence of choices, the first one
+    shown at the start.
+    """
+    if not options or not all(len(choices) for choices in options.values()):
+        raise ValueError("Expected at least one control, each with at least one choice.")
+    controls = {
+        name: widgets.SelectionSlider(
+            options=list(choices), value=choices[0], description=name.replace("_", " "), style=_MEASURES
+        )
+        for name, choices in options.items()
+    }
+    view = widgets.HTML()
+
+    def redraw(_: object = None) -> None:
+        ax, summary = draw(**{name: control.value for name, control in controls.items()})
+        data = base64.b64encode(to_png(ax)).decode()
+        said = escape(summary)
+        view.value = f'<img alt="{said}" src="data:image/png;base64,{data}"><div>{said}</div>'
+
+    for control in controls.values():
+        control.layout.width = "520px"
+        control.observe(redraw, names="value")
+    redraw()
+    display(widgets.VBox([*controls.values(), view]))
+    figure(*draw(**{name: choices[0] for name, choices in options.items()}))
+
+
+def question_box(ask: Callable[[str], str], *, example: str) -> None:
+    """A text field whose question is answered by `ask` (question to safe HTML), on Enter or by the button.
+
+    The example is answered at once, below. A `ValueError` of `ask` is shown in place of an answer.
+    """
+    field = widgets.Text(example, description="question", layout=widgets.Layout(width="560px"))
+    button = widgets.Button(description="ask", button_style="primary")
+    view = widgets.HTML()
+
+    def answer(_: object = None) -> None:
+        button.disabled = True
+        view.value = "<i>reading …</i>"
+        try:
+            view.value = ask(field.value)
+        except ValueError as error:
+            view.value = _card(_COLOURS["refuted"], escape(str(error)))
+        finally:
+            button.disabled = False
+
+    button.on_click(answer)
+    field.on_msg(lambda _, content, buffers: answer() if content.get("event") == "submit" else None)
+    display(widgets.VBox([widgets.HBox([field, button]), view]))
+    display(HTML(ask(example)))
+
+
+def ranking_html(ranking: Ranking, *, answer: str = "", max_words: int = 60) -> str:
+    """Ranked passages as safe HTML, words of the query in bold, the generator's answer (if any) on top."""
+    asked = set(tokens(ranking.query))
+    items = []
+    for passage, score in zip(ranking.passages, ranking.scores, strict=True):
+        words = passage.body.split()
+        marked = [f"<b>{escape(w)}</b>" if asked & set(tokens(w)) else escape(w) for w in words[:max_words]]
+        more = " …" if len(words) > max_words else ""
+        label = " · ".join(part for part in (passage.title, passage.heading) if part)
+        items.append(f"<li><i>{escape(label)}</i> (cosine {score:.2f})<br>{' '.join(marked)}{more}</li>")
+    said = f"<b>answer:</b> {escape(answer)}" if answer else ""
+    return _card("#0072B2", f"<i>{escape(ranking.query)}</i><br>{said}<ol>{''.join(items)}</ol>")
+
+
+def conclude(verdict: Verdict, *, prediction: Mapping[str, float] | None = None, published: str = "") -> HTML:
+    """The rendered verdict: estimates, intervals, thresholds, distance from the prediction, open parts."""
+    colour = _COLOURS.get(verdict.verdict, "#E69F00")  # supported only if limited: neither of them
+    lines = [
+        f'<b>{escape(verdict.claim_id)} · <span style="color:{colour}">{escape(verdict.verdict)}</span></b>',
+        f"<i>{escape(verdict.claim)}</i>",
+    ]
+    lines += [_part_line(part, prediction) for part in verdict.parts]
+    if verdict.open_parts:
+        lines.append(f"still open, tried in a later lesson: {escape(', '.join(verdict.open_parts))}")
+    if published:
+        lines.append(escape(published))
+    lines.append(f"provisional: {'yes, a quick run' if verdict.provisional else 'no, a full run'}")
+    return HTML(_card(colour, "<br>".join(lines)))
+
+
+def _part_line(part: PartVerdict, prediction: Mapping[str, float] | None) -> str:
+    line = f"{part.name}: {part.estimate}; supported when {part.supported}, refuted when {part.refuted}"
+    line = f"{escape(line)} → <b>{escape(part.verdict)}</b>"
+    if part.n_needed:
+        line += f" (about n = {part.n_needed:,} would decide it)"
+    if prediction and part.name in prediction:
+        line += f"; your prediction was off by {abs(prediction[part.name] - part.estimate.value):.2f}"
+    return line
+
+
+def off_by(prediction: Mapping[str, float], measured: Mapping[str, Estimate]) -> pd.DataFrame:
+    """Prediction, measurement and their distance, a row per name: what surprised you most stands first."""
+    rows = [(name, value, measured[name].value) for name, value in prediction.items() if name in measured]
+    table = pd.DataFrame(rows, columns=["", "you predicted", "measured"]).set_index("")
+    table["off by"] = (table["you predicted"] - table["measured"]).abs()
+    return table.sort_values("off by", ascending=False).round(2)
+
+
+def quiz(question: str, options: Mapping[str, str], *, answer: str) -> None:
+    """A question with options, each with its comment; a folded answer for pages without a kernel.
+
+    `options` maps each option to what is said when it is chosen. Raises `ValueError` if `answer` is none of
+    them.
+    """
+    if answer not in options:
+        raise ValueError(f"The answer {answer!r} is none of the options {list(options)}.")
+    choice = widgets.RadioButtons(
+        options=list(options), value=None, layout=widgets.Layout(width="max-content")
+    )
+    view = widgets.HTML()
+
+    def respond(change: dict) -> None:
+        colour = _COLOURS["supported" if change["new"] == answer else "refuted"]
+        view.value = _card(colour, escape(options[change["new"]])) if change["new"] in options else ""
+
+    choice.observe(respond, names="value")
+    display(HTML(f"<b>{escape(question)}</b>"), widgets.VBox([choice, view]))
+    listed = "".join(f"<li>{escape(option)}</li>" for option in options)
+    why = f"{escape(answer)}: {escape(options[answer])}"
+    display(HTML(f"<ul>{listed}</ul><details><summary>answer</summary>{why}</details>"))
+
+
+def exercise(name: str) -> Markdown:
+    """An exercise with graded hints and its solution, folded. The solution is the code that the tests run."""
+    this = _exercise(name)
+    hints = [
+        f"<details><summary>hint {i}</summary>\n\n{hint}\n\n</details>"
+        for i, hint in enumerate(this.hints, 1)
+    ]
+    source = inspect.getsource(this.solution).rstrip()
+    solution = f"<details><summary>solution</summary>\n\n```python\n{source}\n```\n\n</details>"
+    return Markdown("\n\n".join([f"**Exercise {name}.** {this.task}", *hints, solution]))
+
+
+def check(name: str, attempt: object) -> HTML:
+    """Whether an attempt at an exercise is right, at once and offline; `None` or `...` is not tried yet."""
+    this = _exercise(name)
+    if attempt is None or attempt is ...:
+        return HTML(
+            _card(
+                _COLOURS["inconclusive"],
+                f"{escape(name)}: not tried yet. Put your answer in place of the dots.",
+            )
+        )
+    wrong = this.wrong_with(attempt)
+    said = escape(wrong) if wrong else f"right. {escape(this.afterwards)}"
+    return HTML(_card(_COLOURS["refuted" if wrong else "supported"], f"{escape(name)}: {said}"))
+
+
+def _exercise(name: str):  # noqa: ANN202  (a record of `exercises`)
+    if name not in EXERCISES:
+        raise ValueError(f"There is no exercise {name!r}. Those there are: {', '.join(EXERCISES)}.")
+    return EXERCISES[name]

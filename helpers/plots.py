@@ -1,0 +1,224 @@
+"""How do we draw what was measured so that nobody is misled?
+
+Every rate stands on 0 to 1 with its 95 % interval and n; colours and markers mean the same in every lesson;
+controls are thin and grey; the learner's prediction is a hollow diamond. Plotters take estimates and an
+optional `ax` and return it; `describe` says the same in words. Used by every lesson. Leaves out: saving and
+showing (`lesson.figure`).
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+from helpers.statistics import Estimate
+
+SIZE = (6.4, 3.6)  # inches
+BLUE, ORANGE, GREEN, PINK, RED, GREY = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#D55E00",
+    "#6E6E6E",
+)  # Okabe & Ito
+MEANING = {  # condition: (colour, marker); the same in every lesson
+    "closed book": (GREY, "o"),
+    "retrieved": (BLUE, "s"),
+    "fine-tuned": (ORANGE, "^"),
+    "both": (GREEN, "D"),
+    "oracle": (PINK, "P"),
+    "your data": (RED, "v"),
+}
+
+
+def new_axes(*, height: float = SIZE[1], width: float = SIZE[0]) -> Axes:
+    """Empty axes of the workbook's one size, without the frame's upper and right sides."""
+    _, ax = plt.subplots(figsize=(width, height), layout="constrained")
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def plain(text: str) -> str:
+    """`text` for a label: without this, Matplotlib reads what stands between two dollar signs as a formula."""
+    return text.replace("$", r"\$")
+
+
+def look_of(condition: str) -> tuple[str, str]:
+    """Colour and marker of a condition: `"retrieved, top 3"` looks like `"retrieved"`."""
+    return next((look for name, look in MEANING.items() if condition.startswith(name)), (BLUE, "o"))
+
+
+def plot_rates(
+    estimates: Mapping[str, Estimate],
+    *,
+    title: str,
+    xlabel: str,
+    prediction: Mapping[str, float] | None = None,
+    controls: Sequence[str] = (),
+    beside: Mapping[str, Mapping[str, Estimate]] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """One row per condition, first on top: a point with its interval, on 0 to 1.
+
+    Conditions named in `controls` are thin and grey; `prediction` gives hollow diamonds; `beside` holds
+    further sets of estimates (`{"your data": {...}}`), drawn a little below each row. Raises `ValueError` for
+    no estimates.
+    """
+    if not estimates:
+        raise ValueError("Expected at least one estimate to draw, got none.")
+    ax = ax or new_axes(height=1.3 + 0.42 * len(estimates) * (1 + 0.5 * len(beside or {})))
+    for y, (name, estimate) in enumerate(estimates.items()):
+        colour, marker = (GREY, "o") if name in controls else look_of(name)
+        _point(ax, estimate, y, colour, marker, thin=name in controls)
+        ax.annotate(
+            f"{estimate.value:.2f}",
+            (estimate.value, y),
+            xytext=(0, 7),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+        )
+    for offset, (label, others) in enumerate((beside or {}).items(), 1):
+        colour, marker = look_of(label)
+        for y, name in enumerate(estimates):
+            if name in others:
+                _point(
+                    ax,
+                    others[name],
+                    y + 0.28 * offset,
+                    colour,
+                    marker,
+                    label=f"{label} (n = {others[name].n})",
+                )
+    for y, name in enumerate(estimates):
+        if prediction and name in prediction:
+            ax.plot(
+                prediction[name], y, "d", mfc="none", mec="black", ms=9, label="your prediction", zorder=4
+            )
+    ax.set(xlim=(-0.03, 1.03), ylim=(len(estimates) - 0.4, -0.6), xlabel=f"{xlabel} (95 % interval)")
+    rows = [f"{plain(name)}  (n = {estimate.n})" for name, estimate in estimates.items()]
+    ax.set_yticks(range(len(estimates)), rows)
+    ax.set_title(title, loc="left", fontsize=11)
+    return _with_legend(ax)
+
+
+def _point(
+    ax: Axes,
+    estimate: Estimate,
+    y: float,
+    colour: str,
+    marker: str,
+    *,
+    thin: bool = False,
+    label: str | None = None,
+) -> None:
+    reach = [[estimate.value - estimate.low], [estimate.high - estimate.value]]
+    width, size = (1.0, 5) if thin else (2.2, 8)
+    ax.errorbar(
+        estimate.value,
+        y,
+        xerr=np.maximum(reach, 0),
+        fmt=marker,
+        color=colour,
+        ms=size,
+        lw=width,
+        capsize=3,
+        label=label,
+    )
+
+
+def plot_curves(
+    curves: Mapping[str, Sequence[Estimate]],
+    x: Sequence[float],
+    *,
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    ax: Axes | None = None,
+) -> Axes:
+    """One line per name over `x`, each with its 95 % band and n; rates on 0 to 1."""
+    if not curves:
+        raise ValueError("Expected at least one curve to draw, got none.")
+    ax = ax or new_axes()
+    for name, curve in curves.items():
+        if len(curve) != len(x):
+            raise ValueError(f"{name!r} has {len(curve)} points for {len(x)} values of x.")
+        colour, marker = look_of(name)
+        ax.plot(x, [e.value for e in curve], marker=marker, color=colour, label=f"{name} (n = {curve[0].n})")
+        ax.fill_between(x, [e.low for e in curve], [e.high for e in curve], color=colour, alpha=0.18, lw=0)
+    ax.set(ylim=(-0.02, 1.02), xlabel=xlabel, ylabel=f"{ylabel} (band: 95 %)", xticks=list(x))
+    ax.set_title(title, loc="left", fontsize=11)
+    return _with_legend(ax)
+
+
+def plot_strips(
+    groups: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    names: tuple[str, str],
+    title: str,
+    xlabel: str,
+) -> Axes:
+    """Two rows of dots per group: `names[0]` above in blue, `names[1]` below in red; bars are medians."""
+    ax = new_axes(height=1.2 + 0.55 * len(groups))
+    rng = np.random.default_rng(0)
+    for y, pair in enumerate(groups.values()):
+        for values, shift, colour, marker, name in zip(
+            pair, (-0.18, 0.18), (BLUE, RED), ("s", "v"), names, strict=True
+        ):
+            heights = y + shift + rng.uniform(-0.09, 0.09, len(values))
+            ax.plot(values, heights, marker, color=colour, ms=3, alpha=0.45, mew=0, label=name)
+            ax.plot([np.median(values)] * 2, [y + shift - 0.15, y + shift + 0.15], color="black", lw=1.6)
+    ax.set(ylim=(len(groups) - 0.4, -0.6), xlabel=xlabel)
+    ax.set_yticks(range(len(groups)), [f"{name}  (n = {len(pair[0])})" for name, pair in groups.items()])
+    ax.set_title(title, loc="left", fontsize=11)
+    return _with_legend(ax)
+
+
+def plot_map(
+    points: np.ndarray, groups: Sequence[str], *, title: str, stars: Mapping[str, np.ndarray] | None = None
+) -> Axes:
+    """Points [n, 2] coloured and marked by group; `stars` are extra points, labelled where they lie."""
+    ax = new_axes(height=4.6)
+    names = list(dict.fromkeys(groups))
+    for i, name in enumerate(names):
+        own = points[[group == name for group in groups]]
+        colour = (BLUE, ORANGE, GREEN, PINK, RED, GREY)[i % 6]
+        ax.plot(*own.T, "osD^vP"[i % 6], color=colour, ms=5, alpha=0.55, mew=0, label=f"{plain(name)} ({len(own)})")
+    for label, point in (stars or {}).items():
+        ax.plot(*point, "*", color="black", ms=14, mec="white")
+        ax.annotate(plain(label), point, xytext=(6, 6), textcoords="offset points", fontsize=9, fontweight="bold")
+    ax.set(xlabel="first direction of variance", ylabel="second direction", xticks=[], yticks=[])
+    ax.set_title(title, loc="left", fontsize=11)
+    ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return ax
+
+
+def _with_legend(ax: Axes) -> Axes:
+    handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+    handles = {label: handle for label, handle in handles.items() if label and not label.startswith("_")}
+    if len(handles) > 0:
+        ax.legend(
+            handles.values(),
+            handles.keys(),
+            frameon=False,
+            fontsize=9,
+            loc="upper left",
+            bbox_to_anchor=(1, 1),
+        )
+    return ax
+
+
+def describe(estimates: Mapping[str, Estimate]) -> str:
+    """The same in words, for readers who can't see the figure."""
+    return "; ".join(f"{name}: {estimate}" for name, estimate in estimates.items()) + " (95 % intervals)."
+
+
+def to_png(ax: Axes) -> bytes:
+    """The figure of `ax` as PNG bytes; the figure is closed."""
+    buffer = io.BytesIO()
+    ax.figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    plt.close(ax.figure)
+    return buffer.getvalue()

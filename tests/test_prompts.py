@@ -1,0 +1,55 @@
+"""What the generator is asked, word for word."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers.corpus import Passage
+from helpers.prompts import closed_book, with_passages
+
+PASSAGES = [Passage("p1", "d", "Pump", "Care", "Oil it."), Passage("p2", "d", "", "", "Call us.")]
+
+
+def test_a_closed_book_prompt_word_for_word():
+    (message,) = closed_book(" How often? ")
+    assert message["role"] == "user"
+    assert message["content"] == "Answer the question in a few words.\n\nQuestion: How often?\nAnswer:"
+
+
+def test_a_prompt_with_passages_word_for_word():
+    (message,) = with_passages("How often?", PASSAGES)
+    assert message["role"] == "user"
+    assert message["content"] == (
+        "Answer the question in a few words, using only the passages.\n\n"
+        "Passage 1: Pump: Care\nOil it.\n\n"
+        "Passage 2: Call us.\n\n"
+        "Question: How often?\nAnswer:"
+    )
+
+
+def test_passages_are_shown_in_the_order_given():
+    content = with_passages("?q", PASSAGES[::-1])[0]["content"]
+    assert content.index("Passage 1: Call us.") < content.index("Passage 2: Pump: Care")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.text(min_size=1).filter(str.strip), st.lists(st.text(min_size=1), min_size=1, max_size=5))
+def test_question_and_passages_stand_in_the_prompt_as_they_are(question, bodies):
+    passages = [Passage(str(i), "d", "", "", body) for i, body in enumerate(bodies)]
+    content = with_passages(question, passages)[0]["content"]
+    assert content.endswith(f"Question: {question.strip()}\nAnswer:")
+    assert all(f"Passage {i}: {body}" in content for i, body in enumerate(bodies, 1))
+    assert closed_book(question)[0]["content"].endswith(f"Question: {question.strip()}\nAnswer:")
+
+
+@pytest.mark.parametrize("question", ["", "  \n", None, 5, ["How?"]])
+def test_what_is_no_question_is_refused(question):
+    with pytest.raises(ValueError, match="Expected a question in words, got"):
+        closed_book(question)
+    with pytest.raises(ValueError, match="Expected a question in words, got"):
+        with_passages(question, PASSAGES)
+
+
+def test_no_passages_are_refused_with_the_other_way_to_ask():
+    with pytest.raises(ValueError, match="at least one passage; to ask without any, use `closed_book`"):
+        with_passages("How?", [])
