@@ -313,9 +313,7 @@ def arguments_of(argv: list[str]) -> argparse.Namespace:
     commands.choices["run"].add_argument("--out", metavar="DIR", help="where the results go (default: runs)")
     options, options.pytest = parser.parse_known_args(argv)
     if options.pytest and options.command != "test":
-        raise Problem(
-            f"Unknown: {' '.join(options.pytest)}. 'python workbook.py --help' tells what there is."
-        )
+        raise Problem(f"Unknown: {' '.join(options.pytest)}. 'python workbook.py --help' tells what there is.")
     return options
 
 

@@ -18,7 +18,7 @@ from helpers.scoring import hit_at_k, outcome
 from helpers.statistics import Estimate, rate
 
 MAX_NEW_TOKENS = 32
-BATCH_SIZE = 16
+BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,7 @@ def oracle_passages(corpus: Corpus, questions: Sequence[Question]) -> dict[str, 
     return {q.id: [passages[i] for i in q.gold_ids] for q in questions}
 
 
-def retrieved_passages(
-    retriever: Retriever, questions: Sequence[Question], k: int
-) -> dict[str, list[Passage]]:
+def retrieved_passages(retriever: Retriever, questions: Sequence[Question], k: int) -> dict[str, list[Passage]]:
     """The `k` best passages of each question, by question id, best first."""
     rankings = retriever.search([q.question for q in questions], k)
     return {q.id: list(ranking.passages) for q, ranking in zip(questions, rankings, strict=True)}
@@ -61,9 +59,7 @@ def answer(
     batches = batches_by_length(asked, [generator.n_tokens(p.messages) for p in asked], BATCH_SIZE)
 
     def answer_batch(batch: Sequence[Prompt]) -> list[dict]:
-        answers = generator.generate(
-            [p.messages for p in batch], max_new_tokens=MAX_NEW_TOKENS, batch_size=BATCH_SIZE
-        )
+        answers = generator.generate([p.messages for p in batch], max_new_tokens=MAX_NEW_TOKENS, batch_size=BATCH_SIZE)
         return [
             {"prediction": a.text, "n_prompt_tokens": a.n_prompt_tokens, "n_new_tokens": a.n_new_tokens}
             for a in answers

@@ -106,15 +106,9 @@ def load_company(version: str = "current") -> Corpus:
         paths |= {p.stem: p for p in sorted((COMPANY / "updates").glob("*.md"))}
     documents = tuple(_read_document(path) for path in paths.values())
     passages = tuple(p for document in documents for p in split_sections(document))
-    changes = (
-        {c["question_id"]: c for c in read_jsonl(COMPANY / "updates.jsonl")} if version == "updated" else {}
-    )
-    records = [
-        record | _changed(changes.get(record["id"])) for record in read_jsonl(COMPANY / "questions.jsonl")
-    ]
-    return Corpus(
-        f"Ondravelle ({version})", documents, passages, tuple(_question(r, passages) for r in records)
-    )
+    changes = {c["question_id"]: c for c in read_jsonl(COMPANY / "updates.jsonl")} if version == "updated" else {}
+    records = [record | _changed(changes.get(record["id"])) for record in read_jsonl(COMPANY / "questions.jsonl")]
+    return Corpus(f"Ondravelle ({version})", documents, passages, tuple(_question(r, passages) for r in records))
 
 
 def sample(questions: Sequence[Question], n: int, *, seed: int) -> list[Question]:
@@ -159,10 +153,7 @@ def _question(record: dict, passages: Sequence[Passage]) -> Question:
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
     where = zip(record["document_ids"], record["evidence"], strict=True)
     gold = [
-        p.id
-        for document, said in where
-        for p in passages
-        if p.document_id == document and _fold(said) in _fold(p.body)
+        p.id for document, said in where for p in passages if p.document_id == document and _fold(said) in _fold(p.body)
     ]
     return Question(**values, gold_ids=tuple(gold))
 
@@ -183,9 +174,7 @@ def split_sections(document: Document) -> list[Passage]:
     pairs = list(zip(parts[1::2], parts[2::2], strict=True)) or [("", "")]
     pairs[0] = (pairs[0][0], f"{parts[0]}\n{pairs[0][1]}")
     bodies = [(heading.strip(), body.replace("\0", "").strip()) for heading, body in pairs if body.strip()]
-    return [
-        Passage(f"{document.id}#{i}", document.id, document.title, h, b) for i, (h, b) in enumerate(bodies, 1)
-    ]
+    return [Passage(f"{document.id}#{i}", document.id, document.title, h, b) for i, (h, b) in enumerate(bodies, 1)]
 
 
 def counts() -> dict[str, Counter]:

@@ -22,7 +22,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
-from helpers.runtime import ROOT, is_quick
+from helpers.runtime import ROOT, children_peak_mb, is_quick
 
 NOTEBOOKS = ROOT / "notebooks"
 RUNS = ROOT / "runs"
@@ -115,9 +115,7 @@ def _set_my_data(notebook: NotebookNode, data: str, lesson: str) -> None:
         if cell.cell_type == "code" and MY_DATA_LINE.search(cell.source):
             cell.source = MY_DATA_LINE.sub(lambda _: f"MY_DATA = {data!r}", cell.source, count=1)
             return
-    raise ValueError(
-        f"{lesson} takes no data of yours: it has no line 'MY_DATA = None'. Run it without --data."
-    )
+    raise ValueError(f"{lesson} takes no data of yours: it has no line 'MY_DATA = None'. Run it without --data.")
 
 
 def _client(notebook: NotebookNode, *, folder: Path, timeout_s: int) -> NotebookClient:
@@ -218,7 +216,7 @@ def write_html(notebook: NotebookNode, path: Path) -> None:
 
 def run_lesson(path: Path, *, out: Path = RUNS, quick: bool = False, data: str | None = None) -> bool:
     """Run a lesson and write `<out>/<lesson>.ipynb` and `.html`, even if it stops; True when it did not."""
-    notebook, finished = _watched(path, quick, data)
+    notebook, finished = watched(path, quick, data)
     out.mkdir(parents=True, exist_ok=True)
     write_notebook(notebook, out / path.name)
     write_html(notebook, out / f"{path.stem}.html")
@@ -226,17 +224,11 @@ def run_lesson(path: Path, *, out: Path = RUNS, quick: bool = False, data: str |
     return finished
 
 
-def build_lesson(path: Path, *, quick: bool = False) -> bool:
-    """Run a lesson and write it back over itself. One that stops leaves its file as it was: False."""
-    notebook, finished = _watched(path, quick)
-    if finished:
-        write_notebook(notebook, path)
-    print(f"written to {path}" if finished else f"{path} is left as it was", flush=True)
-    return finished
+def watched(path: Path, quick: bool, data: str | None = None) -> tuple[NotebookNode, bool]:
+    """Execute and count the cells on one line (on a terminal) or on one line each (in a log).
 
-
-def _watched(path: Path, quick: bool, data: str | None = None) -> tuple[NotebookNode, bool]:
-    """Execute and count the cells on one line (on a terminal) or on one line each (in a log)."""
+    Returns the normalised notebook and whether it came to its end; prints time and peak memory.
+    """
     started = time.monotonic()
     end = "\r" if sys.stdout.isatty() else "\n"
 
@@ -249,7 +241,8 @@ def _watched(path: Path, quick: bool, data: str | None = None) -> tuple[Notebook
     except LessonError as problem:
         notebook, how = problem.notebook, "FAILED after"
         print(f"\n{problem}")
-    print(f"{path.stem}: {how} {time.monotonic() - started:.0f} s, ", end="")
+    memory = f"peak memory {children_peak_mb():.0f} MB, " if os.name != "nt" else ""
+    print(f"{path.stem}: {how} {time.monotonic() - started:.0f} s, {memory}", end="")
     return normalise(notebook), how == "done in"
 
 
@@ -261,13 +254,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--data")
     parser.add_argument("--out", type=Path, default=RUNS)
     options = parser.parse_args(arguments)
-    os.environ.setdefault(
-        "PYDEVD_DISABLE_FILE_VALIDATION", "1"
-    )  # else the kernel's debugger warns about itself
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # else the kernel's debugger warns about itself
     try:
         quick = is_quick()
         paths = [lesson_path(lesson) for lesson in options.lessons] or lesson_paths()
         if options.task == "build":
+            from helpers.building import build_lesson  # it needs this module
+
             done = [build_lesson(path, quick=quick) for path in paths]
         else:
             done = [run_lesson(path, out=options.out, quick=quick, data=options.data) for path in paths]

@@ -1,7 +1,7 @@
 """The exercises of the lessons: task, graded hints, a solution that runs, and a test that says what is off.
 
-Shown by `lesson.exercise`, checked by `lesson.check`. The solutions are ordinary functions, so the workbook's own tests run them.
-Leaves out: exercises without a checkable answer (the lessons ask those in prose).
+Shown by `lesson.exercise`, checked by `lesson.check`. The solutions are ordinary functions, so the workbook's
+own tests run them. Leaves out: exercises without a checkable answer (the lessons ask those in prose).
 """
 
 import inspect
@@ -51,7 +51,7 @@ def _cannot_be_called(attempt: object, *parameters: str) -> str:
 
 
 def _short(thing: object) -> str:
-    text = repr(thing)
+    text = " ".join(repr(thing).split())
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
@@ -93,8 +93,7 @@ def public_passages(corpus: Corpus) -> list[Passage]:
 
 def _toy_corpus() -> Corpus:
     documents = tuple(
-        Document(i, i, "text", audience=a)
-        for i, a in (("a", "public"), ("b", "confidential"), ("c", "internal"))
+        Document(i, i, "text", audience=a) for i, a in (("a", "public"), ("b", "confidential"), ("c", "internal"))
     )
     passages = tuple(Passage(f"{d.id}#{n}", d.id, d.title, "", "text") for d in documents for n in (1, 2))
     return Corpus("toy", documents, passages)
@@ -107,7 +106,7 @@ def _wrong_public_passages(attempt: object) -> str:
     if found is None or found is ...:
         return "your function returns nothing yet: put the list of passages after `return`"
     ids = [getattr(passage, "id", passage) for passage in found] if isinstance(found, Sequence) else found
-    if ids == ["a#1", "a#2"]:
+    if repr(ids) == "['a#1', 'a#2']":
         return ""
     return f"a corpus with the public document 'a' alone should give ['a#1', 'a#2'], got {_short(ids)}"
 
@@ -167,7 +166,8 @@ def _wrong_mean_of_real_tokens(attempt: object) -> str:
 
 EXERCISES = {
     "00.1": Exercise(
-        "Recall: of the four conditions, which one is the floor and which one the ceiling for retrieval? Give two names.",
+        "Recall: of the four conditions, which one is the floor and which one the ceiling for retrieval? "
+        "Give two names.",
         (
             "A floor is what you get without the thing you are testing.",
             "A ceiling is what you get when that thing is perfect.",
@@ -177,7 +177,8 @@ EXERCISES = {
         "Every comparison in this workbook has both: without them, 0.6 could be good or bad.",
     ),
     "00.2": Exercise(
-        "Predict, then compute: how many questions do you need so that the interval of an accuracy near 0.5 is at most ± 0.05?",
+        "Predict, then compute: how many questions do you need so that the interval of an accuracy near 0.5 "
+        "is at most ± 0.05?",
         (
             "Look at the intervals above: how wide are they, and with how many questions?",
             "`n_for_half_width` in `helpers.statistics`.",
@@ -187,7 +188,8 @@ EXERCISES = {
         "Half the width takes four times the questions.",
     ),
     "00.3": Exercise(
-        "Extend: write `public_passages(corpus)`, which keeps the passages of public documents, and build a retriever over them.",
+        "Extend: write `public_passages(corpus)`, which keeps the passages of public documents, and build a "
+        "retriever over them.",
         (
             "A passage knows its `document_id`; a document knows its `audience`.",
             "Collect the ids of public documents in a set first.",
@@ -211,7 +213,8 @@ EXERCISES = {
         "Only the direction counts, which is why vectors are stored at length 1.",
     ),
     "01.3": Exercise(
-        "Extend: write `mean_of_real_tokens(vectors, mask)`: average the token vectors [n, d] where `mask` is 1, and scale to length 1.",
+        "Extend: write `mean_of_real_tokens(vectors, mask)`: average the token vectors [n, d] where `mask` "
+        "is 1, and scale to length 1.",
         (
             "`mask[:, None]` has shape [n, 1] and multiplies every number of a row.",
             "Divide by `mask.sum()`, not by the number of rows.",

@@ -1,9 +1,9 @@
 """How is an experiment run so that nothing is lost, nothing is measured twice and nothing stale is shown?
 
-An experiment is a list of batches of items and a function that measures one batch. Every finished batch is appended to a
-file as tidy rows; an interrupted run goes on where it stopped; a finished one is read back. The file's name holds a
-fingerprint of everything that decides the rows, so changed data, prompts or settings start a new file.
-Used by every lesson from `00_start_here`. Leaves out: several machines.
+An experiment is a list of batches of items and a function that measures one batch. Every finished batch is
+appended to a file as tidy rows; an interrupted run goes on where it stopped; a finished one is read back. The
+file's name holds a fingerprint of everything that decides the rows, so changed data, prompts or settings
+start a new file. Used by every lesson from `00_start_here`. Leaves out: several machines.
 """
 
 import hashlib
@@ -34,9 +34,10 @@ class Item(Protocol):
 
 
 def fingerprint(*parts: object) -> str:
-    """Ten hexadecimal digits that change when any of `parts` does (dataclasses, dicts, lists, sets, arrays, text, numbers).
+    """Ten hexadecimal digits that change when any of `parts` does (records, dicts, lists, sets, arrays, text).
 
-    They are the same in every process. Raises `ValueError` for what has no lasting description, such as a function.
+    They are the same in every process. Raises `ValueError` for what has no lasting description, such as a
+    function.
     """
     text = json.dumps(parts, sort_keys=True, default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
@@ -64,25 +65,24 @@ def measure(
     settings: dict,
     again: bool = False,
 ) -> pd.DataFrame:
-    """Measure all batches once and return one row per item, sorted by item id: conditions can be compared row by row.
+    """Measure all batches once and return one row per item, sorted by item id, whatever the batches.
 
-    `measure_batch` returns one dict of plain values per item. `settings` is everything besides the items that decides
-    the rows (model, prompt, seed); condition and seed in it become columns. Rows lie in `results_folder()` as
-    `name-fingerprint.jsonl`. `again=True` measures anew. Raises `ValueError` for no items, repeated ids, and rows that are
-    not one dict of plain values per item.
+    `measure_batch` returns one dict of plain values per item. `settings` is everything besides the items that
+    decides the rows (model, prompt, seed); condition and seed in it become columns. Rows lie in
+    `results_folder()` as `name-fingerprint.jsonl`. `again=True` measures anew. Raises `ValueError` for no
+    items, repeated ids, and rows that are not one dict of plain values per item.
     """
     ids = _checked_ids(name, batches)
     path = results_folder() / f"{name}-{fingerprint(settings, list(batches))}.jsonl"
     with FileLock(f"{path}.lock"):  # the lock file stays: removing it would let two processes in
         if again:
             path.unlink(missing_ok=True)
+        path.touch()  # in use: `python workbook.py build` removes what is not
         _cut_torn_line(path)
         done = {row["item_id"]: row for row in read_rows(path)}
         missing = [batch for batch in batches if any(item.id not in done for item in batch)]
         for batch in tqdm(missing, desc=name, unit="batch", disable=not missing):
-            rows = [
-                row for row in _measured(name, batch, measure_batch, settings) if row["item_id"] not in done
-            ]
+            rows = [row for row in _measured(name, batch, measure_batch, settings) if row["item_id"] not in done]
             _append(path, rows)
             done.update({row["item_id"]: row for row in rows})
     return pd.DataFrame([done[i] for i in sorted(ids)])
@@ -91,13 +91,9 @@ def measure(
 def _checked_ids(name: str, batches: Sequence[Sequence[Item]]) -> list[str]:
     ids = [item.id for batch in batches for item in batch]
     if not ids:
-        raise ValueError(
-            f"{name}: expected at least one item to measure, got none. Check how the items were selected."
-        )
+        raise ValueError(f"{name}: expected at least one item to measure, got none. Check how the items were selected.")
     if repeated := sorted(i for i, n in Counter(ids).items() if n > 1):
-        raise ValueError(
-            f"{name}: item ids must differ, but these repeat: {repeated[:5]}. Drop or rename the copies."
-        )
+        raise ValueError(f"{name}: item ids must differ, but these repeat: {repeated[:5]}. Drop or rename the copies.")
     return ids
 
 
@@ -106,18 +102,12 @@ def _measured(name: str, batch: Sequence[Item], measure_batch: Callable, setting
     rows = measure_batch(batch)
     seconds = round((time.perf_counter() - started) / len(batch), 4)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ValueError(
-            f"{name}: measure_batch must return a list of dicts, one per item, got {str(rows)[:80]}."
-        )
+        raise ValueError(f"{name}: measure_batch must return a list of dicts, one per item, got {str(rows)[:80]}.")
     if len(rows) != len(batch):
-        raise ValueError(
-            f"{name}: measure_batch must return one row per item: {len(batch)} items, {len(rows)} rows."
-        )
+        raise ValueError(f"{name}: measure_batch must return one row per item: {len(batch)} items, {len(rows)} rows.")
     kept = {key: settings[key] for key in ("condition", "seed") if key in settings}
     pairs = zip(batch, rows, strict=True)
-    rows = [
-        {"experiment": name, **kept, "item_id": item.id, **row, "seconds": seconds} for item, row in pairs
-    ]
+    rows = [{"experiment": name, **kept, "item_id": item.id, **row, "seconds": seconds} for item, row in pairs]
     if [row["item_id"] for row in rows] != [item.id for item in batch]:
         raise ValueError(
             f"{name}: measure_batch must return its rows in the order of the items, without another item_id."
@@ -126,7 +116,8 @@ def _measured(name: str, batch: Sequence[Item], measure_batch: Callable, setting
         return json.loads(json.dumps(rows))  # as they will be read back
     except TypeError as error:
         raise ValueError(
-            f"{name}: rows must hold plain values (text, numbers, lists): {error}. Convert with float(), int() or str()."
+            f"{name}: rows must hold plain values (text, numbers, lists): {error}. "
+            "Convert with float(), int() or str()."
         ) from None
 
 
@@ -169,7 +160,7 @@ def _append(path: Path, rows: list[dict]) -> None:
 
 
 def check_rows(rows: pd.DataFrame, *, n: int, scores: str = "score") -> None:
-    """Raise `ValueError` listing all that is wrong: number of rows per condition, missing or out-of-range scores."""
+    """Raise `ValueError` listing all that is wrong: rows per condition, repeated items, scores outside 0…1."""
     _check_column(rows, scores)
     groups = rows.groupby("condition") if "condition" in rows and len(rows) else [("all", rows)]
     problems = [f"{name}: {len(group)} rows, expected {n}" for name, group in groups if len(group) != n]

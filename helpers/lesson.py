@@ -32,6 +32,12 @@ def _card(colour: str, inside: str) -> str:
     return f'<div style="{style}">{inside}</div>'
 
 
+def _sorry(error: Exception) -> str:
+    """An error as safe HTML: a `ValueError` speaks for itself, any other is named."""
+    said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+    return _card(_COLOURS["refuted"], escape(said))
+
+
 def show_source(thing: Callable | type) -> Markdown:
     """The source of a helper, shown where it is used."""
     return Markdown(f"`{thing.__module__}`\n```python\n{inspect.getsource(thing).rstrip()}\n```")
@@ -78,7 +84,11 @@ def live_figure(draw: Callable[..., tuple[Axes, str]], **options: Sequence) -> N
     view = widgets.HTML()
 
     def redraw(_: object = None) -> None:
-        ax, summary = draw(**{name: control.value for name, control in controls.items()})
+        try:
+            ax, summary = draw(**{name: control.value for name, control in controls.items()})
+        except Exception as error:  # ipywidgets only logs it, and the old figure would stand as if it were new
+            view.value = _sorry(error)
+            raise
         data = base64.b64encode(to_png(ax)).decode()
         said = escape(summary)
         view.value = f'<img alt="{said}" src="data:image/png;base64,{data}"><div>{said}</div>'
@@ -94,7 +104,7 @@ def live_figure(draw: Callable[..., tuple[Axes, str]], **options: Sequence) -> N
 def question_box(ask: Callable[[str], str], *, example: str) -> None:
     """A text field whose question is answered by `ask` (question to safe HTML), on Enter or by the button.
 
-    The example is answered at once, below. A `ValueError` of `ask` is shown in place of an answer.
+    The example is answered at once, below. An error of `ask` is shown in place of an answer.
     """
     field = widgets.Text(example, description="question", layout=widgets.Layout(width="560px"))
     button = widgets.Button(description="ask", button_style="primary")
@@ -105,8 +115,10 @@ def question_box(ask: Callable[[str], str], *, example: str) -> None:
         view.value = "<i>reading …</i>"
         try:
             view.value = ask(field.value)
-        except ValueError as error:
-            view.value = _card(_COLOURS["refuted"], escape(str(error)))
+        except Exception as error:
+            view.value = _sorry(error)
+            if not isinstance(error, ValueError):
+                raise
         finally:
             button.disabled = False
 
@@ -132,7 +144,7 @@ def ranking_html(ranking: Ranking, *, answer: str = "", max_words: int = 60) -> 
 
 def conclude(verdict: Verdict, *, prediction: Mapping[str, float] | None = None, published: str = "") -> HTML:
     """The rendered verdict: estimates, intervals, thresholds, distance from the prediction, open parts."""
-    colour = _COLOURS.get(verdict.verdict, "#E69F00")  # supported only if limited: neither of them
+    colour = _COLOURS.get(verdict.verdict, "#946200")  # supported only if limited: neither of them
     lines = [
         f'<b>{escape(verdict.claim_id)} · <span style="color:{colour}">{escape(verdict.verdict)}</span></b>',
         f"<i>{escape(verdict.claim)}</i>",
@@ -147,13 +159,19 @@ def conclude(verdict: Verdict, *, prediction: Mapping[str, float] | None = None,
 
 
 def _part_line(part: PartVerdict, prediction: Mapping[str, float] | None) -> str:
-    line = f"{part.name}: {part.estimate}; supported when {part.supported}, refuted when {part.refuted}"
-    line = f"{escape(line)} → <b>{escape(part.verdict)}</b>"
+    line = f"<b>{escape(part.name)}: {escape(part.verdict)}</b> · {part.estimate}"
+    line += escape(f" · supported when {part.supported}, refuted when {part.refuted}")
     if part.n_needed:
-        line += f" (about n = {part.n_needed:,} would decide it)"
+        line += f" · about n = {part.n_needed:,} would decide it"
     if prediction and part.name in prediction:
-        line += f"; your prediction was off by {abs(prediction[part.name] - part.estimate.value):.2f}"
+        line += f" · your prediction was off by {abs(prediction[part.name] - part.estimate.value):.2f}"
     return line
+
+
+def table(frame: pd.DataFrame) -> HTML:
+    """A frame of texts, aligned to the left and whole; its texts are escaped."""
+    left = frame.to_html(index=False, border=0, justify="left", max_rows=None, float_format="{:.2f}".format)
+    return HTML(left.replace("<td>", '<td style="text-align:left;vertical-align:top">'))
 
 
 def off_by(prediction: Mapping[str, float], measured: Mapping[str, Estimate]) -> pd.DataFrame:
@@ -172,9 +190,7 @@ def quiz(question: str, options: Mapping[str, str], *, answer: str) -> None:
     """
     if answer not in options:
         raise ValueError(f"The answer {answer!r} is none of the options {list(options)}.")
-    choice = widgets.RadioButtons(
-        options=list(options), value=None, layout=widgets.Layout(width="max-content")
-    )
+    choice = widgets.RadioButtons(options=list(options), value=None, layout=widgets.Layout(width="max-content"))
     view = widgets.HTML()
 
     def respond(change: dict) -> None:
@@ -185,16 +201,13 @@ def quiz(question: str, options: Mapping[str, str], *, answer: str) -> None:
     display(HTML(f"<b>{escape(question)}</b>"), widgets.VBox([choice, view]))
     listed = "".join(f"<li>{escape(option)}</li>" for option in options)
     why = f"{escape(answer)}: {escape(options[answer])}"
-    display(HTML(f"<ul>{listed}</ul><details><summary>answer</summary>{why}</details>"))
+    display(HTML(f"<details><summary>options and answer</summary><ul>{listed}</ul>{why}</details>"))
 
 
 def exercise(name: str) -> Markdown:
     """An exercise with graded hints and its solution, folded. The solution is the code that the tests run."""
     this = _exercise(name)
-    hints = [
-        f"<details><summary>hint {i}</summary>\n\n{hint}\n\n</details>"
-        for i, hint in enumerate(this.hints, 1)
-    ]
+    hints = [f"<details><summary>hint {i}</summary>\n\n{hint}\n\n</details>" for i, hint in enumerate(this.hints, 1)]
     source = inspect.getsource(this.solution).rstrip()
     solution = f"<details><summary>solution</summary>\n\n```python\n{source}\n```\n\n</details>"
     return Markdown("\n\n".join([f"**Exercise {name}.** {this.task}", *hints, solution]))

@@ -20,6 +20,7 @@ from helpers.own_tables import (
     known_item_questions,
     make_corpus,
     read_csv,
+    read_frame,
     read_json,
     read_json_lines,
     table_corpus,
@@ -53,7 +54,7 @@ def load_own(source: str | Path | pd.DataFrame, *, limit: int = 20_000) -> Corpu
     if limit < 2:
         raise ValueError(f"limit must be at least 2, got {limit}: retrieval needs passages to choose from.")
     if isinstance(source, pd.DataFrame):
-        return table_corpus(source, source, limit)
+        return table_corpus(read_frame(source), source, limit)
     if not isinstance(source, str | Path) or not str(source).strip():
         raise DataProblems(source, [f"expected {KINDS}"])
     if source == "python-docs":
@@ -67,9 +68,7 @@ def load_own(source: str | Path | pd.DataFrame, *, limit: int = 20_000) -> Corpu
     except (OSError, RuntimeError) as error:
         raise DataProblems(source, [f"it can't be opened ({error}). Expected {KINDS}"]) from error
     if re.search(r"^[./~]|\\|\.[a-zA-Z]\w{1,7}$", str(source)) or isinstance(source, Path):
-        raise DataProblems(
-            source, [f"no such file or folder (looked in {Path.cwd().name}/). Expected {KINDS}"]
-        )
+        raise DataProblems(source, [f"no such file or folder (looked in {Path.cwd().name}/). Expected {KINDS}"])
     return _from_hub(source, limit)
 
 
@@ -104,9 +103,7 @@ def _read_text(path: Path) -> tuple[str, str]:
 
 def _from_folder(folder: Path, limit: int) -> Corpus:
     """All text files below `folder`; hidden ones (.git, .ipynb_checkpoints) are left out."""
-    shown = sorted(
-        p for p in folder.rglob("*") if not any(x.startswith(".") for x in p.relative_to(folder).parts)
-    )
+    shown = sorted(p for p in folder.rglob("*") if not any(x.startswith(".") for x in p.relative_to(folder).parts))
     files = [p for p in shown if p.is_file() and p.suffix.lower() in TEXT_ENDINGS]
     others = Counter(p.suffix.lower() or "no ending" for p in shown if p.is_file() and p not in set(files))
     if not files:
@@ -192,14 +189,10 @@ def _from_hub(name: str, limit: int) -> Corpus:
             rows = load_dataset(repository, config, split=f"{split or 'train'}[:{limit + 1}]")
     except Exception as error:  # datasets passes on those of pyarrow, fsspec and its HTTP library
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        reason = (
-            f"no network, and it is not in the cache ({said})"
-            if offline
-            else f"{type(error).__name__}: {said}"
-        )
+        reason = f"no network, and it is not in the cache ({said})" if offline else f"{type(error).__name__}: {said}"
         meant = f"if a file or folder was meant, check its path. Expected {KINDS}"
         raise DataProblems(name, [f"the data set could not be loaded: {reason}", meant]) from error
-    return table_corpus(rows.to_pandas(), name, limit)
+    return table_corpus(read_frame(rows.to_pandas()), name, limit)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import io
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -36,46 +37,52 @@ class DataProblems(ValueError):  # noqa: N818  (it is shown to learners)
         self.problems = list(problems)
 
 
-def read_csv(text: str, path: Path, limit: int) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Table:
+    """Rows that could be read, where each stands ("line 3"), and what is wrong with those that could not."""
+
+    frame: pd.DataFrame
+    places: Sequence[str]
+    problems: Sequence[str] = ()
+
+
+def read_csv(text: str, path: Path, limit: int) -> Table:
     """The first `limit` rows separated by commas, semicolons or tabs. Rows of another length are listed."""
     csv.field_size_limit(2**31 - 1)
     header = text.lstrip().split("\n", 1)[0]
     reader = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=header.count), strict=True)
-    rows, problems, names = [], [], []
+    rows, places, problems, names, line = [], [], [], [], 1
     try:
         for cells in reader:
             if names and cells and len(cells) != len(names):
-                problems.append(f"line {reader.line_num} has {len(cells)} cells, the header has {len(names)}")
+                problems.append(f"line {line} has {len(cells)} cells, the header has {len(names)}")
             elif names and cells and len(rows) < limit:
                 rows.append(cells)
+                places.append(f"line {line}")
             names = names or cells
+            line = reader.line_num + 1
     except csv.Error as error:
-        problems.append(
-            f"line {reader.line_num}: not a well-formed CSV table ({error}). Is a quote left open?"
-        )
-    if problems:
-        raise DataProblems(path, problems)
-    return pd.DataFrame(rows, columns=names)
+        problems.append(f"line {line}: not a well-formed CSV table ({error}). Is a quote left open?")
+    return Table(pd.DataFrame(rows, columns=names), places, problems)
 
 
-def read_json_lines(text: str, path: Path, limit: int) -> pd.DataFrame:
+def read_json_lines(text: str, path: Path, limit: int) -> Table:
     """The first `limit` objects of a JSON-lines file; blank lines are skipped, all bad lines listed."""
-    rows, problems = [], []
+    rows, places, problems = [], [], []
     for number, line in enumerate(text.split("\n"), 1):
         try:
             row = json.loads(line) if line.strip() else None
         except (ValueError, RecursionError) as error:
             row = error
-        if isinstance(row, dict):
+        if not isinstance(row, dict):
+            problems += [f"line {number} is not a JSON object: {line[:40]!r}"] * bool(line.strip())
+        elif len(rows) < limit:
             rows.append(row)
-        elif line.strip():
-            problems.append(f"line {number} is not a JSON object: {line[:40]!r}")
-    if problems:
-        raise DataProblems(path, problems)
-    return pd.DataFrame(rows[:limit])
+            places.append(f"line {number}")
+    return Table(pd.DataFrame(rows), places, problems)
 
 
-def read_json(text: str, path: Path, limit: int) -> pd.DataFrame:
+def read_json(text: str, path: Path, limit: int) -> Table:
     """The first `limit` rows of SQuAD JSON (1.1 or 2.0), or of a list of objects."""
     try:
         content = json.loads(text)
@@ -83,13 +90,18 @@ def read_json(text: str, path: Path, limit: int) -> pd.DataFrame:
         hint = " With one object per line, let its name end in .jsonl" if "Extra data" in str(error) else ""
         raise DataProblems(path, [f"not valid JSON: {error}.{hint}"]) from error
     try:
-        rows = list(_squad_rows(content) if isinstance(content, dict) else content)
+        items = list(enumerate(_squad_rows(content) if isinstance(content, dict) else content, 1))
     except (KeyError, TypeError, AttributeError) as error:
         expected = "neither SQuAD JSON (data → paragraphs → qas) nor a list of objects"
         raise DataProblems(path, [f"{expected}: {error!r}"]) from error
-    if bad := [i for i, row in enumerate(rows, 1) if not isinstance(row, dict)]:
-        raise DataProblems(path, [f"item {i} is not a JSON object: {str(rows[i - 1])[:40]!r}" for i in bad])
-    return pd.DataFrame(rows[:limit])
+    problems = [f"item {i} is not a JSON object: {str(x)[:40]!r}" for i, x in items if not isinstance(x, dict)]
+    rows = [(i, item) for i, item in items if isinstance(item, dict)][:limit]
+    return Table(pd.DataFrame([row for _, row in rows]), [f"item {i}" for i, _ in rows], problems)
+
+
+def read_frame(frame: pd.DataFrame) -> Table:
+    """A pandas frame as it is; rows are counted from 1, whatever its index says."""
+    return Table(frame, [f"row {i}" for i in range(1, len(frame) + 1)])
 
 
 def _squad_rows(content: dict) -> Iterable[dict]:
@@ -102,12 +114,13 @@ def _squad_rows(content: dict) -> Iterable[dict]:
                 yield row | {"passage": paragraph["context"], "answer": answers}
 
 
-def table_corpus(table: pd.DataFrame, source: object, limit: int) -> Corpus:
+def table_corpus(table: Table, source: object, limit: int) -> Corpus:
     """At most `limit` rows as passages (each text once) and questions; every row's problem is listed."""
     columns = _columns(table, source)
+    rows = table.frame[list(columns.values())].head(limit).to_dict("records")
     passages: dict[str, Passage] = {}
-    questions, problems = [], []
-    for number, row in enumerate(table.head(limit).to_dict("records"), 1):
+    questions, problems = [], list(table.problems)
+    for number, (place, row) in enumerate(zip(table.places, rows, strict=False), 1):
         values = {ours: row[theirs] for ours, theirs in columns.items()}
         try:
             text, title = (
@@ -119,36 +132,35 @@ def table_corpus(table: pd.DataFrame, source: object, limit: int) -> Corpus:
             if "question" in columns:
                 questions.append(_question(values, number, passage))
         except ValueError as error:
-            problems.append(f"row {number}: {error}")
+            problems.append(f"{place}: {error}")
     if repeated := [i for i, n in Counter(q.id for q in questions).items() if n > 1]:
         shown = ", ".join(map(repr, repeated[:5]))
         problems.append(f"column {columns.get('id')!r}: {len(repeated)} ids occur more than once ({shown})")
     if "question" not in columns:
         questions = known_item_questions((p.title, p) for p in passages.values() if p.title)
-    notes = [f"only the first {limit:,} rows were read (limit={limit})"] * (len(table) > limit)
+    notes = [f"only the first {limit:,} rows were read (limit={limit})"] * (len(table.frame) > limit)
     return make_corpus(source, list(passages.values()), questions, problems=problems, notes=notes)
 
 
-def _columns(table: pd.DataFrame, source: object) -> dict[str, object]:
+def _columns(table: Table, source: object) -> dict[str, object]:
     """Our column names with theirs. Raises `DataProblems` for no passages, no rows or doubtful columns."""
-    if table.columns.nlevels > 1:
+    columns = table.frame.columns
+    if columns.nlevels > 1:
         advice = "give each one name: frame.columns = ['_'.join(map(str, c)) for c in frame.columns]"
-        raise DataProblems(source, [f"the columns have {table.columns.nlevels} levels: {advice}"])
-    names = [str(column).strip().casefold() for column in table.columns]
+        raise DataProblems(source, [f"the columns have {columns.nlevels} levels: {advice}"])
+    names = [str(column).strip().casefold() for column in columns]
     wanted = {name for names_ in COLUMNS.values() for name in names_}
-    problems = [
-        f"{n} columns are called {name!r}" for name, n in Counter(names).items() if n > 1 and name in wanted
-    ]
-    theirs = dict(zip(names, table.columns, strict=True))
+    problems = [f"{n} columns are called {name!r}" for name, n in Counter(names).items() if n > 1 and name in wanted]
+    theirs = dict(zip(names, columns, strict=True))
     found = {ours: next((theirs[n] for n in known if n in theirs), None) for ours, known in COLUMNS.items()}
     if found["passage"] is None:
         listed = ", ".join(COLUMNS["passage"])
-        came = [str(column) for column in table.columns[:12]]
+        came = [str(column) for column in columns[:12]]
         problems.append(f"no column with passages: expected one of {listed}; found {came}")
-    if not len(table):
+    if not len(table.frame):
         problems.append("the table has no rows")
     if problems:
-        raise DataProblems(source, problems)
+        raise DataProblems(source, [*table.problems, *problems])
     return {ours: column for ours, column in found.items() if column is not None}
 
 
@@ -187,10 +199,7 @@ def _answers(value: object) -> list[str]:
     if isinstance(value, dict):
         value = value.get("text", [])
     several = isinstance(value, Iterable) and not isinstance(value, str)
-    plain = [
-        str(a) if pd.api.types.is_number(a) and not _missing(a) else a
-        for a in (value if several else [value])
-    ]
+    plain = [str(a) if pd.api.types.is_number(a) and not _missing(a) else a for a in (value if several else [value])]
     texts = [text_of(answer, "answer", empty=True) for answer in plain]
     return list(dict.fromkeys(text for text in texts if text))
 
@@ -201,9 +210,7 @@ def known_item_questions(terms: Iterable[tuple[str, Passage]]) -> list[Question]
     for term, passage in terms:
         gold[term].append(passage.id)
     ids = enumerate(gold.items(), 1)
-    return [
-        Question(f"heading-{i}", term, kind="known_item", gold_ids=tuple(found)) for i, (term, found) in ids
-    ]
+    return [Question(f"heading-{i}", term, kind="known_item", gold_ids=tuple(found)) for i, (term, found) in ids]
 
 
 def make_corpus(

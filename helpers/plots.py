@@ -42,7 +42,7 @@ def new_axes(*, height: float = SIZE[1], width: float = SIZE[0]) -> Axes:
 
 
 def plain(text: str) -> str:
-    """`text` for a label: without this, Matplotlib reads what stands between two dollar signs as a formula."""
+    """`text` for a label: otherwise Matplotlib takes what stands between two dollar signs for a formula."""
     return text.replace("$", r"\$")
 
 
@@ -95,9 +95,7 @@ def plot_rates(
                 )
     for y, name in enumerate(estimates):
         if prediction and name in prediction:
-            ax.plot(
-                prediction[name], y, "d", mfc="none", mec="black", ms=9, label="your prediction", zorder=4
-            )
+            ax.plot(prediction[name], y, "d", mfc="none", mec="black", ms=9, label="your prediction", zorder=4)
     ax.set(xlim=(-0.03, 1.03), ylim=(len(estimates) - 0.4, -0.6), xlabel=f"{xlabel} (95 % interval)")
     rows = [f"{plain(name)}  (n = {estimate.n})" for name, estimate in estimates.items()]
     ax.set_yticks(range(len(estimates)), rows)
@@ -142,10 +140,11 @@ def plot_curves(
     """One line per name over `x`, each with its 95 % band and n; rates on 0 to 1."""
     if not curves:
         raise ValueError("Expected at least one curve to draw, got none.")
-    ax = ax or new_axes()
     for name, curve in curves.items():
         if len(curve) != len(x):
             raise ValueError(f"{name!r} has {len(curve)} points for {len(x)} values of x.")
+    ax = ax or new_axes()
+    for name, curve in curves.items():
         colour, marker = look_of(name)
         ax.plot(x, [e.value for e in curve], marker=marker, color=colour, label=f"{name} (n = {curve[0].n})")
         ax.fill_between(x, [e.low for e in curve], [e.high for e in curve], color=colour, alpha=0.18, lw=0)
@@ -186,7 +185,15 @@ def plot_map(
     for i, name in enumerate(names):
         own = points[[group == name for group in groups]]
         colour = (BLUE, ORANGE, GREEN, PINK, RED, GREY)[i % 6]
-        ax.plot(*own.T, "osD^vP"[i % 6], color=colour, ms=5, alpha=0.55, mew=0, label=f"{plain(name)} ({len(own)})")
+        ax.plot(
+            *own.T,
+            "osD^vP"[i % 6],
+            color=colour,
+            ms=5,
+            alpha=0.55,
+            mew=0,
+            label=f"{plain(name)} ({len(own)})",
+        )
     for label, point in (stars or {}).items():
         ax.plot(*point, "*", color="black", ms=14, mec="white")
         ax.annotate(plain(label), point, xytext=(6, 6), textcoords="offset points", fontsize=9, fontweight="bold")

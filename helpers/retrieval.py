@@ -57,9 +57,7 @@ class DenseRetriever:
 
     def _ranking(self, query: str, scores: np.ndarray, places: np.ndarray, k: int) -> Ranking:
         order = np.lexsort((places, -scores))[:k]
-        return Ranking(
-            query, tuple(self.passages[places[i]] for i in order), tuple(float(scores[i]) for i in order)
-        )
+        return Ranking(query, tuple(self.passages[places[i]] for i in order), tuple(float(scores[i]) for i in order))
 
 
 def check_passages(passages: Sequence[Passage]) -> None:
@@ -73,6 +71,4 @@ def check_passages(passages: Sequence[Passage]) -> None:
 def check_k(k: int, n_passages: int) -> None:
     """Raise `ValueError` unless 1 <= k <= n_passages."""
     if not isinstance(k, int | np.integer) or not 1 <= k <= n_passages:
-        raise ValueError(
-            f"k must be a whole number from 1 to the number of passages ({n_passages}), got {k!r}."
-        )
+        raise ValueError(f"k must be a whole number from 1 to the number of passages ({n_passages}), got {k!r}.")

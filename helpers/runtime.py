@@ -1,7 +1,7 @@
 """On what machine does this run, with which threads, seed and size?
 
-The one place that knows about Colab, thread counts, quick and full runs, and where results go. Lessons call `start` once.
-Used by every lesson. Leaves out: accelerators (the workbook is written for two CPU cores).
+The one place that knows about Colab, thread counts, quick and full runs, and where results go. Lessons call
+`start` once. Used by every lesson. Leaves out: accelerators (the workbook is written for two CPU cores).
 """
 
 import importlib.util
@@ -28,6 +28,7 @@ NEVER_REPLACED = {
     "numpy",
     "pandas",
     "torch",
+    "ipython",
     "ipykernel",
     "ipywidgets",
     "jupyterlab",
@@ -87,9 +88,7 @@ def n_threads() -> int:
     """Cores this process may use, or `OMP_NUM_THREADS`. Two threads beside another busy process are 10 times slower."""
     if chosen := os.environ.get("OMP_NUM_THREADS", "").strip():
         if not chosen.isdecimal() or int(chosen) < 1:
-            raise ValueError(
-                f"OMP_NUM_THREADS must be a whole number from 1, got {chosen!r}. Unset it or correct it."
-            )
+            raise ValueError(f"OMP_NUM_THREADS must be a whole number from 1, got {chosen!r}. Unset it or correct it.")
         return int(chosen)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -106,6 +105,7 @@ def start(seed: int = 0) -> Machine:
         install_missing()
     import faiss
     import numpy as np
+    import pandas as pd
     import torch
     from transformers.utils import logging
 
@@ -114,6 +114,7 @@ def start(seed: int = 0) -> Machine:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
+    pd.set_option("display.max_colwidth", 160)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     return machine()
@@ -130,14 +131,25 @@ def machine() -> Machine:
 
 def peak_memory_mb() -> float:
     """The most memory (MB, resident) this process has held so far."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux's ru_maxrss also counts what the process that started this one held
+        kibibytes = re.search(r"VmHWM:\s+(\d+) kB", status.read_text("utf-8"))[1]
+        return int(kibibytes) * 1024 / 1e6
     if os.name == "nt":
         import psutil
 
         return psutil.Process().memory_info().peak_wset / 1e6
     import resource
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6  # bytes, KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # bytes on macOS
+
+
+def children_peak_mb() -> float:
+    """The most memory (MB, resident) that a finished child process has held, such as a lesson's kernel. Not on Windows."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
 
 
 def describe(this: Machine) -> str:

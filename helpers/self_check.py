@@ -21,9 +21,19 @@ def self_check(embedder: Embedder, generator: Generator) -> pd.DataFrame:
     near, far = _similarities(embedder)
     reply = _read_aloud(generator)
     rows = [
-        ("threads for the models", n_threads() <= 8, f"{n_threads()}", "set OMP_NUM_THREADS to the number of real cores"),
+        (
+            "threads for the models",
+            n_threads() <= 8,
+            f"{n_threads()}",
+            "set OMP_NUM_THREADS to the number of real cores",
+        ),
         ("free memory", free >= NEEDED_GB, f"{free:.0f} GB", "close other programs, browsers first"),
-        ("the encoder's vectors", near > 0.7 > 0.3 > far, f"similar {near:.2f}, different {far:.2f}", "run python workbook.py check"),
+        (
+            "the encoder's vectors",
+            near > 0.7 > 0.3 > far,
+            f"similar {near:.2f}, different {far:.2f}",
+            "run python workbook.py check",
+        ),
         ("the generator reads", "paris" in reply.casefold(), repr(reply), "run python workbook.py check"),
     ]
     table = pd.DataFrame(rows, columns=["check", "fine", "seen", "if not"]).set_index("check")
@@ -38,5 +48,10 @@ def _similarities(embedder: Embedder) -> tuple[float, float]:
 
 
 def _read_aloud(generator: Generator) -> str:
-    messages = [{"role": "user", "content": "The museum stands in Paris. In which city does the museum stand? Answer with one word."}]
+    messages = [
+        {
+            "role": "user",
+            "content": "The museum stands in Paris. In which city does the museum stand? Answer with one word.",
+        }
+    ]
     return generator.generate([messages], max_new_tokens=12)[0].text

@@ -1,8 +1,9 @@
 """How sure can we be of a measured number, and how many items would settle it?
 
-Every number in the workbook is an `Estimate`: a value with a 95 % interval and the number of items behind it. Rates get
-Wilson intervals; means and paired differences get bootstrap intervals (scipy). Taught in `00_start_here`.
-Leaves out: clustered items and several tests at once (the lesson on RAG versus fine-tuning adds Holm's correction).
+Every number in the workbook is an `Estimate`: a value with a 95 % interval and the number of items behind it.
+Rates get Wilson intervals; means and paired differences get bootstrap intervals (scipy). Taught in
+`00_start_here`. Leaves out: clustered items and several tests at once (the lesson on RAG versus fine-tuning
+adds Holm's correction).
 """
 
 import math
@@ -46,7 +47,7 @@ def rate(successes: Sequence[float]) -> Estimate:
 
 
 def mean(scores: Sequence[float], *, seed: int = 0) -> Estimate:
-    """The mean with a bias-corrected bootstrap interval; scores which are all the same get an interval of width 0."""
+    """The mean with a bias-corrected bootstrap interval, of width 0 if all scores are the same."""
     values = _checked(scores)
     low, high = _bootstrap(values, seed)
     return Estimate(float(values.mean()), low, high, len(values))
@@ -68,7 +69,7 @@ def paired_difference(a: Sequence[float], b: Sequence[float], *, seed: int = 0) 
 
 
 def n_for_half_width(half_width: float, *, p: float = 0.5) -> int:
-    """Items needed so that the 95 % interval of a rate near `p` is at most ± `half_width` (normal approximation).
+    """Items needed so that the 95 % interval of a rate near `p` is at most ± `half_width` (by the normal).
 
     >>> n_for_half_width(0.1), n_for_half_width(0.044)
     (97, 497)

@@ -1,7 +1,8 @@
 """Does what was measured support the claim, by the threshold that was written down before?
 
-Claims and thresholds live in `data/claims.yaml`. `judge` compares intervals with them; `record` keeps the verdict as a file. No
-verdict is ever typed by hand. Used by every lesson from `01_embeddings`. Leaves out: rendering (`lesson`).
+Claims and thresholds live in `data/claims.yaml`. `judge` compares intervals with them; `record` keeps the
+verdict as a file. No verdict is ever typed by hand. Used by every lesson from `01_embeddings`. Leaves out:
+rendering (`lesson`).
 """
 
 import json
@@ -54,8 +55,8 @@ class Claim:
 class PartVerdict:
     """What was measured for one part, and what follows.
 
-    `n_needed` is a guess of the n that would settle it; `None` if it is settled, or if no n would do: the value lies on
-    a line, or between the two lines.
+    `n_needed` is a guess of the n that would settle it; `None` if it is settled, or if no n would do: the
+    value lies on a line, or between the two lines.
     """
 
     name: str
@@ -82,8 +83,8 @@ class Verdict:
 def load_claims(path: Path = LEDGER) -> dict[str, Claim]:
     """All claims of the ledger by id.
 
-    Raises `ValueError` for repeated ids, for a condition that is not like `">= 0.20"`, and for conditions which one
-    result could satisfy both.
+    Raises `ValueError` for repeated ids, for a condition that is not like `">= 0.20"`, and for conditions
+    which one result could satisfy both.
     """
     claims = {}
     for entry in yaml.safe_load(path.read_text("utf-8"))["claims"]:
@@ -104,7 +105,7 @@ def _claim(entry: dict) -> Claim:
 
 
 def _check_lines(claim_id: str, part: Part) -> None:
-    """The refutation line must lie on the other side of the threshold: no result may both support and refute."""
+    """The refutation line must lie on the other side of the threshold: no result may do both."""
     sign, threshold = _parse(part.supported)
     if not part.refuted:
         return
@@ -114,8 +115,8 @@ def _check_lines(claim_id: str, part: Part) -> None:
     touching = line == threshold and not (sign.endswith("=") and other.endswith("="))
     if not reversed_sign or not (apart or touching):
         raise ValueError(
-            f"{claim_id}, {part.name}: one result could satisfy both {part.supported!r} and {part.refuted!r}. "
-            "Put the refutation line on the other side of the threshold."
+            f"{claim_id}, {part.name}: one result could satisfy both {part.supported!r} and {part.refuted!r}."
+            " Put the refutation line on the other side of the threshold."
         )
 
 
@@ -151,24 +152,23 @@ def judge_part(part: Part, estimate: Estimate) -> PartVerdict:
 
 
 def _n_needed(estimate: Estimate, *conditions: str) -> int | None:
-    """The n at which the condition that the value itself satisfies would hold for the interval; `None` if there is none."""
+    """The n at which the condition that holds for the value would hold for its interval, if there is one."""
     lines = [line for sign, line in map(_parse, conditions) if _COMPARE[sign](estimate.value, line)]
     return n_to_decide(estimate, lines[0]) if lines else None
 
 
 def judge(claim: Claim, estimates: Mapping[str, Estimate], *, lesson: str) -> Verdict:
-    """The verdict on `claim` from estimates by part name. Raises `ValueError` for unknown parts, none, or no finite interval.
+    """The verdict on `claim` from estimates by part name.
 
-    Whether there are as many items as `claim.n` asks for is for the lesson to check: parts differ in their items.
+    Raises `ValueError` for unknown parts, no parts, or no finite interval. Whether there are as many items as
+    `claim.n` asks for is for the lesson to check: parts differ in their items.
     """
     known = {part.name: part for part in claim.parts}
     if not estimates or set(estimates) - set(known):
         raise ValueError(f"{claim.id} has the parts {list(known)}; got estimates for {list(estimates)}.")
     for name, e in estimates.items():
         if not all(map(math.isfinite, (e.value, e.low, e.high))):
-            raise ValueError(
-                f"{claim.id}, {name}: expected a finite estimate, got {e}. Check the rows behind it."
-            )
+            raise ValueError(f"{claim.id}, {name}: expected a finite estimate, got {e}. Check the rows behind it.")
     parts = tuple(judge_part(known[name], estimates[name]) for name in known if name in estimates)
     open_parts = tuple(name for name in known if name not in estimates)
     return Verdict(claim.id, claim.claim, lesson, _together(claim, parts), parts, open_parts, is_quick())
@@ -185,7 +185,7 @@ def _together(claim: Claim, parts: tuple[PartVerdict, ...]) -> str:
 
 
 def record(verdict: Verdict) -> Path:
-    """Write the verdict with the machine it was measured on into the results folder; return the file's path."""
+    """Write the verdict with the machine it was measured on into the results folder; return the path."""
     path = results_folder() / f"{verdict.claim_id}-{verdict.lesson}.json"
     row = asdict(verdict) | {"machine": machine_row(machine())}
     path.write_text(json.dumps(row, indent=1, ensure_ascii=False) + "\n", "utf-8", newline="\n")

@@ -58,9 +58,7 @@ class _Handler(BaseHTTPRequestHandler):
         repo, kind, revision, file = match.groups() if match else ("", "", "", "")
         if repo not in self.hub.repos:
             return self._error(404, "RepoNotFound", "Repository not found")
-        if (
-            repo in self.hub.gated and kind == "resolve"
-        ):  # the hub shows a gated model's files, but not their bytes
+        if repo in self.hub.gated and kind == "resolve":  # the hub shows a gated model's files, but not their bytes
             return self._error(401, "GatedRepo", f"Access to model {repo} is restricted.")
         if revision != "main" and not re.fullmatch("[0-9a-f]{40}", revision):
             return self._error(404, "RevisionNotFound", f"Invalid rev id: {revision}")

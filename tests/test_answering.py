@@ -17,8 +17,8 @@ REFUND = Question("q2", "How long do refunds take?", answer="10 days", aliases=(
 NOWHERE = Question("q3", "Who owns the moon?", kind="unanswerable")
 CORPUS = Corpus("toy", (), PASSAGES, (WEIGHT, REFUND, NOWHERE))
 COLUMNS = [
-    "experiment", "condition", "item_id", "prediction", "n_prompt_tokens", "n_new_tokens", "seconds", "outcome",
-    "score",
+    "experiment", "condition", "item_id", "prediction", "n_prompt_tokens", "n_new_tokens", "seconds",
+    "outcome", "score",
 ]  # fmt: skip
 
 
@@ -39,8 +39,8 @@ class Parrot:
 
     def _said(self, prompt: list[dict]) -> Answer:
         content = prompt[0]["content"]
-        _, found, rest = content.partition("Passage 1: ")
-        return Answer(rest.split("\n")[0] if found else "I do not know.", self.n_tokens(prompt), 5)
+        found = sorted((content.index(p.body), p.body) for p in PASSAGES if p.body in content)
+        return Answer(found[0][1] if found else "I do not know.", self.n_tokens(prompt), 5)
 
 
 class Shelf:
@@ -113,9 +113,7 @@ def test_other_passages_are_another_experiment():
 
 def test_questions_with_nothing_to_read_are_named():
     read = oracle_passages(CORPUS, CORPUS.questions)
-    with pytest.raises(
-        ValueError, match=r"1 of 3 questions have no passages to read: \['q3'\]. Leave them out"
-    ):
+    with pytest.raises(ValueError, match=r"1 of 3 questions have no passages to read: \['q3'\]. Leave them out"):
         answer(Parrot(), CORPUS.questions, condition="oracle", read=read)
     with pytest.raises(ValueError, match=r"2 of 2 questions have no passages to read: \['q1', 'q2'\]"):
         answer(Parrot(), [WEIGHT, REFUND], condition="oracle", read={})
@@ -128,9 +126,7 @@ def test_no_questions_are_refused():
 
 def test_accuracies_keep_the_order_in_which_conditions_were_measured():
     closed = answer(Parrot(), [WEIGHT, REFUND], condition="closed book")
-    oracle = answer(
-        Parrot(), [WEIGHT, REFUND], condition="a oracle", read=oracle_passages(CORPUS, [WEIGHT, REFUND])
-    )
+    oracle = answer(Parrot(), [WEIGHT, REFUND], condition="a oracle", read=oracle_passages(CORPUS, [WEIGHT, REFUND]))
     found = accuracies(pd.concat([closed, oracle]))
     assert list(found) == ["closed book", "a oracle"]
     assert [(e.value, e.n) for e in found.values()] == [(0.0, 2), (1.0, 2)]
@@ -142,4 +138,4 @@ def test_the_real_generator_answers_what_it_reads():
     rows = answer(Generator(), [WEIGHT, REFUND], condition="oracle", read=read)
     assert list(rows.columns) == [*COLUMNS, "hit"]
     assert list(rows["outcome"]) == ["correct", "correct"]
-    assert rows["n_prompt_tokens"].between(40, 90).all() and (rows["seconds"] > 0).all()
+    assert rows["n_prompt_tokens"].between(30, 120).all() and (rows["seconds"] > 0).all()

@@ -94,9 +94,7 @@ def test_questions_are_found_by_kind_and_split():
 
 
 def test_a_kind_without_questions_says_which_there_are():
-    with pytest.raises(
-        ValueError, match=r"No 'multi_hop' questions in 'toy'; kinds: .'single_fact': 2, 'una"
-    ):
+    with pytest.raises(ValueError, match=r"No 'multi_hop' questions in 'toy'; kinds: .'single_fact': 2, 'una"):
         TOY.of_kind("multi_hop")
     with pytest.raises(ValueError, match="No 'unanswerable' questions of the split 'fact' in 'toy'"):
         TOY.of_kind("unanswerable", split="fact")

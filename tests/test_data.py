@@ -267,9 +267,7 @@ def test_titles_differ_and_every_audience_type_and_division_occurs(current):
     titles = Counter(d.title for d in current.documents)
     none(title for title, n in titles.items() if n > 1)
     audiences = Counter(d.audience for d in current.documents)
-    assert min(audiences[a] for a in AUDIENCES) >= 10 and audiences.most_common(1)[0][0] == "public", (
-        audiences
-    )
+    assert min(audiences[a] for a in AUDIENCES) >= 10 and audiences.most_common(1)[0][0] == "public", audiences
     types = Counter(d.type for d in current.documents)
     assert min(types[t] for t in TYPES) >= 3, types
     divisions = Counter(d.id.rsplit("-", 1)[0] for d in current.documents)
@@ -313,9 +311,7 @@ def test_question_ids_differ_and_say_kind_and_place(current):
     wrong = []
     for q in current.questions:
         place = q.document_ids[0] if q.kind == "single_fact" else q.id.split("-")[0]
-        form = (
-            rf"{place}-q\d" if q.kind == "single_fact" else rf"({'|'.join(DIVISIONS)})-{letters[q.kind]}\d\d"
-        )
+        form = rf"{place}-q\d" if q.kind == "single_fact" else rf"({'|'.join(DIVISIONS)})-{letters[q.kind]}\d\d"
         home = all(d.startswith(q.id.split("-")[0]) for d in q.document_ids)
         wrong += [] if re.fullmatch(form, q.id) and home else [q.id]
     none(wrong)
@@ -342,9 +338,7 @@ def test_evidence_is_verbatim_and_every_document_gives_one_gold_passage(company)
     for q in company.questions:
         hops = HOPS[q.kind]
         if not len(q.document_ids) == len(set(q.document_ids)) == len(q.evidence) == len(q.gold_ids) == hops:
-            problems[q.id] = (
-                f"expected {hops} documents, evidence and gold passages: {q.document_ids}, {q.gold_ids}"
-            )
+            problems[q.id] = f"expected {hops} documents, evidence and gold passages: {q.document_ids}, {q.gold_ids}"
         elif [i.split("#")[0] for i in q.gold_ids] != list(q.document_ids):
             problems[q.id] = f"gold passages {q.gold_ids} are not of {q.document_ids}"
         elif any(said not in bodies[i] for i, said in zip(q.document_ids, q.evidence, strict=True)):
@@ -454,9 +448,7 @@ def test_updates_name_each_question_once_and_its_document(current):
     fields = {"question_id", "document_id", "answer", "aliases", "evidence"}
     none(row["question_id"] for row in rows if set(row) != fields or len(row["evidence"]) != 1)
     none(i for i, n in Counter(row["question_id"] for row in rows).items() if n > 1 or i not in known)
-    none(
-        row["question_id"] for row in rows if known[row["question_id"]].document_ids != (row["document_id"],)
-    )
+    none(row["question_id"] for row in rows if known[row["question_id"]].document_ids != (row["document_id"],))
     files = {p.stem for p in (corpus.COMPANY / "updates").glob("*.md")}
     assert files == {row["document_id"] for row in rows}
 
@@ -464,9 +456,7 @@ def test_updates_name_each_question_once_and_its_document(current):
 def test_a_new_answer_stands_in_its_updated_document_only_and_the_old_one_nowhere(current, updated):
     searched, old = texts(updated.documents), {q.id: q for q in current.questions}
     rows = corpus.load_updates()
-    stray = {
-        r["question_id"]: f for r in rows if (f := containing(r["answer"], searched)) != [r["document_id"]]
-    }
+    stray = {r["question_id"]: f for r in rows if (f := containing(r["answer"], searched)) != [r["document_id"]]}
     stale = {r["question_id"]: f for r in rows if (f := containing(old[r["question_id"]].answer, searched))}
     none(stray)
     none(stale)
@@ -522,9 +512,7 @@ def test_dialogues_have_two_to_four_complete_turns():
 
 def test_every_answer_of_a_dialogue_stands_in_its_document_and_in_no_question(current):
     documents = {d.id: d for d in current.documents}
-    missing = [
-        (i, t["answer"]) for i, t in turns() if find_tokens(documents[t["document_id"]].text, t["answer"]) < 0
-    ]
+    missing = [(i, t["answer"]) for i, t in turns() if find_tokens(documents[t["document_id"]].text, t["answer"]) < 0]
     given = [
         (i, a)
         for i, t in turns()

@@ -55,6 +55,15 @@ def test_it_equals_sentence_transformers(embedder):
 
 
 @pytest.mark.weights
+def test_vectors_have_length_1_even_if_the_model_does_not_see_to_it(embedder, monkeypatch):
+    reference = embedder.encode(TEXTS)
+    bare = SentenceTransformer(modules=list(embedder.model)[:2], device="cpu")  # without its last step
+    assert np.abs(np.linalg.norm(bare.encode(TEXTS), axis=1) - 1).min() > 0.1
+    monkeypatch.setattr(embedder, "model", bare)
+    np.testing.assert_allclose(embedder.encode(TEXTS), reference, atol=1e-6)
+
+
+@pytest.mark.weights
 def test_every_vector_has_length_1_and_batches_change_nothing(embedder):
     vectors = embedder.encode(TEXTS)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
@@ -106,9 +115,7 @@ def test_cosine_equals_scipy_and_scikit_learn_and_ignores_length(vectors, factor
     a = np.array(vectors, dtype=float)
     b = np.roll(a, 1, axis=0) + 0.5
     found = cosine(a, b)
-    np.testing.assert_allclose(
-        found, [1 - distance.cosine(x, y) for x, y in zip(a, b, strict=True)], atol=1e-9
-    )
+    np.testing.assert_allclose(found, [1 - distance.cosine(x, y) for x, y in zip(a, b, strict=True)], atol=1e-9)
     np.testing.assert_allclose(found, np.diag(cosine_similarity(a, b)), atol=1e-9)
     np.testing.assert_allclose(found, cosine(factor * a, b), atol=1e-9)
 

@@ -1,4 +1,4 @@
-"""What `helpers/experiments.py` promises: nothing lost, nothing measured twice, nothing stale, whatever interrupts it."""
+"""What `helpers/experiments.py` promises: nothing lost, measured twice or stale, whatever interrupts it."""
 
 import json
 import os
@@ -104,11 +104,12 @@ def n_stored(folder: Path) -> int:
 
 
 def test_rows_by_hand(folder):
-    rows = measure(
-        "toy", [[Toy("b")], [Toy("a")]], lambda batch: [{"score": 1.0} for _ in batch], settings=SETTINGS
-    )
+    rows = measure("toy", [[Toy("b")], [Toy("a")]], lambda batch: [{"score": 1.0} for _ in batch], settings=SETTINGS)
     assert list(rows.columns) == ["experiment", "condition", "seed", "item_id", "score", "seconds"]
-    assert rows.drop(columns=TIMES).values.tolist() == [["toy", "toy", 7, "a", 1.0], ["toy", "toy", 7, "b", 1.0]]
+    assert rows.drop(columns=TIMES).values.tolist() == [
+        ["toy", "toy", 7, "a", 1.0],
+        ["toy", "toy", 7, "b", 1.0],
+    ]
     assert stored(folder).name == f"toy-{fingerprint(SETTINGS, [[Toy('b')], [Toy('a')]])}.jsonl"
 
 
@@ -157,7 +158,7 @@ def test_an_interrupted_run_goes_on_where_it_was(folder, stops):
     same(rows.drop(columns="seed"), whole.drop(columns="seed"))
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(share=st.floats(0, 1))
 def test_a_file_torn_at_any_byte_is_finished_without_losing_a_complete_row(folder, share):
     whole = toy(Measuring(), again=True)
@@ -304,19 +305,32 @@ def test_what_is_returned_is_what_will_be_read_back(folder):
 
 def test_fingerprints_by_hand():
     assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1}) == fingerprint({"a": 1, "b": (2,)})
-    different = [{"a": 1}, {"a": "1"}, {"a": 1.5}, {"b": 1}, [1], {"a": None}, Toy("a"), Toy("b"), np.arange(5000)]
-    different += [np.arange(5000) + (np.arange(5000) == 2500), {"a": {"x", "y"}}, {"a": {"x", "z"}}, Path("x")]
+    different = [
+        {"a": 1},
+        {"a": "1"},
+        {"a": 1.5},
+        {"b": 1},
+        [1],
+        {"a": None},
+        Toy("a"),
+        Toy("b"),
+        np.arange(5000),
+    ]
+    different += [
+        np.arange(5000) + (np.arange(5000) == 2500),
+        {"a": {"x", "y"}},
+        {"a": {"x", "z"}},
+        Path("x"),
+    ]
     assert len({fingerprint(thing) for thing in different}) == len(different)
     assert len(fingerprint()) == 10
 
 
 def test_fingerprints_are_the_same_in_every_process():
     code = "from helpers.experiments import fingerprint; print(fingerprint({'s': set('abcdef'), 'n': 0.1}))"
-    seeds = [subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": seed}, stdout=subprocess.PIPE
-    ) for seed in "12"]
-    said = {process.communicate(timeout=60)[0].decode().strip() for process in seeds}
-    assert said == {fingerprint({"s": set("abcdef"), "n": 0.1})}
+    places = os.environ | {"PYTHONHASHSEED": "1"}
+    said = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, env=places, text=True)
+    assert said.strip() == fingerprint({"s": set("abcdef"), "n": 0.1})
 
 
 @pytest.mark.parametrize("thing", [lambda: 1, object(), Measuring()])
@@ -338,7 +352,12 @@ def test_check_rows_lists_all_that_is_wrong():
     rows = frame(condition=["a", "a", "b"], item_id=["1", "1", "2"], score=[None, 1.5, 0.5])
     with pytest.raises(ValueError, match="These rows are not what") as said:
         check_rows(rows, n=2)
-    for problem in ("b: 1 rows, expected 2", "1 scores are missing", "0…1: 1.5 to 1.5", "measured twice"):
+    for problem in (
+        "b: 1 rows, expected 2",
+        "1 scores are missing",
+        "leave 0…1: 0.5 to 1.5",
+        "measured twice",
+    ):
         assert problem in str(said.value)
 
 

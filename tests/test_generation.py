@@ -48,7 +48,7 @@ def is_near_tie(generator: Generator, prompt: list[dict], one: str, other: str) 
 def test_the_prompt_is_the_chat_up_to_where_the_answer_begins(generator):
     text = generator.render(closed_book("Why?"))
     assert text.startswith("<|im_start|>system\n") and text.endswith("<|im_end|>\n<|im_start|>assistant\n")
-    assert "<|im_start|>user\nAnswer the question in a few words.\n\nQuestion: Why?" in text
+    assert f"<|im_start|>user\n{closed_book('Why?')[0]['content']}<|im_end|>" in text
 
 
 @pytest.mark.weights
@@ -111,9 +111,7 @@ def test_what_follows_the_first_stop_is_cut_off(generator):
 @pytest.mark.weights
 def test_a_prompt_that_does_not_fit_is_refused_before_anything_is_read(generator):
     question = "word " * 10_000
-    said = (
-        r"A prompt of 1\d{4} tokens and an answer of 24 exceed the model's context of 8192 tokens. Use fewer"
-    )
+    said = r"A prompt of 1\d{4} tokens and an answer of 24 exceed the model's context of 8192 tokens. Use fewer"
     with pytest.raises(ValueError, match=said):
         generator.generate([PROMPTS[0], closed_book(question)])
     with pytest.raises(ValueError, match="exceed the model's context of 8192 tokens"):

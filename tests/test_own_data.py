@@ -208,12 +208,18 @@ def test_texts_that_look_like_missing_values_stay_texts(put):
     assert bodies(load_own(put("t.csv", "passage\nNA\nnull\nNone\n007"))) == ["NA", "null", "None", "007"]
 
 
-def test_all_ragged_rows_are_listed_with_their_lines(put):
-    path = put("t.csv", 'passage,question\na,b\nc\n"d\nd",e,f\ng,h\n')
+def test_all_ragged_rows_and_all_empty_cells_are_listed_with_the_lines_where_they_begin(put):
+    path = put("t.csv", 'passage,question\na,b\nc\n"d\nd",e,f\n\n"g\ng",\n,h\n')
     assert problems_of(path) == [
         "line 3 has 1 cells, the header has 2",
-        "line 5 has 3 cells, the header has 2",
+        "line 4 has 3 cells, the header has 2",
+        "line 7: question is empty",
+        "line 9: passage is empty",
     ]
+
+
+def test_a_column_that_does_not_matter_may_occur_twice(put):
+    assert bodies(load_own(put("t.csv", "x,passage,x\n1,a,2\n3,b,4\n"))) == ["a", "b"]
 
 
 def test_an_open_quote_is_named_with_its_line(put):
@@ -308,6 +314,15 @@ def test_all_bad_lines_are_listed_and_more_than_twenty_are_counted(put):
     assert str(DataProblems("t", problems)).endswith("\n  … and 14 more")
 
 
+def test_bad_lines_and_bad_rows_are_listed_together(put):
+    path = put("t.jsonl", '{"text": ""}\n\n{bad\n{"text": 7}\n{"text": "a"}')
+    assert problems_of(path) == [
+        "line 3 is not a JSON object: '{bad'",
+        "line 1: passage is empty",
+        "line 4: passage should be text, got int",
+    ]
+
+
 def test_json_nested_deeper_than_python_goes_is_a_bad_line_too(put):
     assert "line 1" in problems_of(put("t.jsonl", "[" * 100_000))[0]
 
@@ -356,8 +371,12 @@ def test_json_that_is_no_table_says_what_was_expected(put, content, said):
 
 
 def test_items_that_are_no_objects_are_listed(put):
-    path = put("t.json", '[{"text": "a"}, 1, "b"]')
-    assert problems_of(path) == ["item 2 is not a JSON object: '1'", "item 3 is not a JSON object: 'b'"]
+    path = put("t.json", '[{"text": "a"}, 1, "b", {"text": ""}]')
+    assert problems_of(path) == [
+        "item 2 is not a JSON object: '1'",
+        "item 3 is not a JSON object: 'b'",
+        "item 4: passage is empty",
+    ]
 
 
 # --- pandas frames ------------------------------------------------------------
@@ -568,9 +587,7 @@ def repos(tmp_path_factory) -> dict[str, Path]:
     return {"org/squad": folder / "squad", "org/lines": folder / "lines"}
 
 
-def test_a_data_set_of_the_hub_is_read_by_name_and_split_and_from_the_cache_without_a_network(
-    repos, tmp_path
-):
+def test_a_data_set_of_the_hub_is_read_by_name_and_split_and_from_the_cache_without_a_network(repos, tmp_path):
     with DatasetHub(repos) as hub:
         names = ("org/squad", "org/lines:test", "org/lines", "org/lines:dev", "org/lines/de:test", "org/none")
         squad, test, train, split, config, none = ask_hub(hub.url, tmp_path, *names)

@@ -12,34 +12,31 @@ PASSAGES = [Passage("p1", "d", "Pump", "Care", "Oil it."), Passage("p2", "d", ""
 
 def test_a_closed_book_prompt_word_for_word():
     (message,) = closed_book(" How often? ")
-    assert message["role"] == "user"
-    assert message["content"] == "Answer the question in a few words.\n\nQuestion: How often?\nAnswer:"
+    assert message == {"role": "user", "content": "Answer briefly: How often?"}
 
 
 def test_a_prompt_with_passages_word_for_word():
     (message,) = with_passages("How often?", PASSAGES)
     assert message["role"] == "user"
     assert message["content"] == (
-        "Answer the question in a few words, using only the passages.\n\n"
-        "Passage 1: Pump: Care\nOil it.\n\n"
-        "Passage 2: Call us.\n\n"
-        "Question: How often?\nAnswer:"
+        "Question: How often?\n\nPump: Care\nOil it.\n\nCall us.\n\nUsing the text above, answer briefly: How often?"
     )
 
 
 def test_passages_are_shown_in_the_order_given():
     content = with_passages("?q", PASSAGES[::-1])[0]["content"]
-    assert content.index("Passage 1: Call us.") < content.index("Passage 2: Pump: Care")
+    assert content.index("Call us.") < content.index("Pump: Care")
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.text(min_size=1).filter(str.strip), st.lists(st.text(min_size=1), min_size=1, max_size=5))
 def test_question_and_passages_stand_in_the_prompt_as_they_are(question, bodies):
+    """Braces too: a learner's text is no template."""
     passages = [Passage(str(i), "d", "", "", body) for i, body in enumerate(bodies)]
     content = with_passages(question, passages)[0]["content"]
-    assert content.endswith(f"Question: {question.strip()}\nAnswer:")
-    assert all(f"Passage {i}: {body}" in content for i, body in enumerate(bodies, 1))
-    assert closed_book(question)[0]["content"].endswith(f"Question: {question.strip()}\nAnswer:")
+    assert content.startswith(f"Question: {question.strip()}\n\n") and content.endswith(f"briefly: {question.strip()}")
+    assert "\n\n".join(bodies) in content
+    assert closed_book(question)[0]["content"].endswith(f"briefly: {question.strip()}")
 
 
 @pytest.mark.parametrize("question", ["", "  \n", None, 5, ["How?"]])

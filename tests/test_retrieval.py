@@ -30,12 +30,12 @@ def test_the_nearest_passages_come_first_with_their_cosines():
 
 
 def test_equals_among_which_not_all_fit_are_taken_in_the_order_of_the_passages():
-    retriever = DenseRetriever(passages_of("0 1", "1 0", "1 0", "1 0", "1 0"), Lookup())
-    (ranking,) = retriever.search(["1 0"], 2)
-    assert ranking.ids == ["p1", "p2"]
+    retriever = DenseRetriever(passages_of(*["1 0"] * 6, "2 0", "0 1", "2 0"), Lookup())
+    (ranking,) = retriever.search(["1 0"], 4)
+    assert ranking.ids == ["p6", "p8", "p0", "p1"]  # FAISS alone keeps others of the six
 
 
-numbers = st.lists(st.integers(-3, 3), min_size=3, max_size=3).map(lambda row: " ".join(map(str, row)))
+numbers = st.lists(st.integers(-1, 1), min_size=2, max_size=2).map(lambda row: " ".join(map(str, row)))
 
 
 @settings(max_examples=60, deadline=None)
@@ -43,9 +43,7 @@ numbers = st.lists(st.integers(-3, 3), min_size=3, max_size=3).map(lambda row: "
 def test_the_search_equals_a_full_sort_even_among_equals(texts, queries, data):
     k = data.draw(st.integers(1, len(texts)))
     scores = Lookup().encode(queries) @ Lookup().encode(texts).T
-    for row, ranking in zip(
-        scores, DenseRetriever(passages_of(*texts), Lookup()).search(queries, k), strict=True
-    ):
+    for row, ranking in zip(scores, DenseRetriever(passages_of(*texts), Lookup()).search(queries, k), strict=True):
         order = sorted(range(len(texts)), key=lambda i: (-row[i], i))[:k]
         assert ranking.ids == [f"p{i}" for i in order]
         assert ranking.scores == tuple(row[order])

@@ -68,7 +68,7 @@ def test_the_bootstrap_agrees_with_a_plain_one():
 
 
 def test_the_bootstrap_covers_the_truth_about_as_often_as_it_says(monkeypatch):
-    """200 experiments with 60 paired items; 0.95 of 200 has a standard error of 0.015, and small samples cover less."""
+    """200 experiments with 60 paired items; 0.95 of 200 has a standard error of 0.015."""
     monkeypatch.setattr(statistics, "N_RESAMPLES", 999)
     rng, truth, covered = np.random.default_rng(0), 0.3 * (1 - 2 * 0.2), 0
     for trial in range(200):
@@ -100,7 +100,10 @@ def test_a_difference_the_other_way_round_has_the_other_sign(pairs):
     a, b = zip(*pairs, strict=True)
     there, back = paired_difference(a, b), paired_difference(b, a)
     assert there.value == pytest.approx(-back.value)
-    assert (there.low, there.high) == (pytest.approx(-back.high, abs=0.07), pytest.approx(-back.low, abs=0.07))
+    assert (there.low, there.high) == (
+        pytest.approx(-back.high, abs=0.07),
+        pytest.approx(-back.low, abs=0.07),
+    )
 
 
 @QUICKLY
@@ -128,6 +131,7 @@ def test_n_to_decide_by_hand():
     estimate = Estimate(0.5, 0.4, 0.6, 100)
     assert n_to_decide(estimate, 0.55) == 401  # half the width takes four times the items, and one more
     assert n_to_decide(estimate, 0.45) == 401
+    assert n_to_decide(estimate, 0.56) == 278  # 277.8 would do
     assert n_to_decide(estimate, 0.9) == 100  # decided already
     assert n_to_decide(estimate, 0.6) == 101  # the end touches the threshold
     assert n_to_decide(estimate, 0.5) is None
@@ -154,7 +158,10 @@ def test_at_n_to_decide_the_interval_leaves_the_threshold(value, reach, threshol
         ([[1, 0], [0, 1]], r"Expected a flat, non-empty sequence of scores, got shape \(2, 2\)"),
         (1.0, r"Expected a flat, non-empty sequence of scores, got shape \(\)"),
         ([1, None, float("inf")], "2 of 3 scores are missing or infinite. Check the rows"),
-        (["right", "wrong"], r"Expected a flat sequence of numbers, got \['right', 'wrong'\]. Score the answers"),
+        (
+            ["right", "wrong"],
+            r"Expected a flat sequence of numbers, got \['right', 'wrong'\]. Score the answers",
+        ),
         ([[1], [1, 2]], "Expected a flat sequence of numbers"),
     ],
 )

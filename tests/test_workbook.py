@@ -133,9 +133,7 @@ def test_whatever_decides_what_is_installed_makes_it_installed_again(checkout, c
         checkout.answers["-c import platform"] = (0, "3.12.2")
     else:
         path = checkout.root / {"dependencies": "pyproject.toml", "lock": "requirements.lock"}[changed]
-        path.write_text(
-            path.read_text("utf-8").replace('"tqdm>=', '"tqdm>=1').replace("tqdm==", "tqdm==1"), "utf-8"
-        )
+        path.write_text(path.read_text("utf-8").replace('"tqdm>=', '"tqdm>=1').replace("tqdm==", "tqdm==1"), "utf-8")
     checkout.run("install")
     assert len(checkout.calls(LOCKED)) == 1
 
@@ -389,10 +387,7 @@ def test_check_names_each_missing_or_old_package_and_how_to_mend_it(healthy):
     code, said = checkout.run("check")
     assert code == 1
     bound = next(r for r in workbook.requirements("run") if r.startswith("torch>")).split(">=")[1]
-    assert (
-        f"gguf is missing, torch 2.9.1+cpu is older than {bound}\n         Run: python workbook.py install"
-        in said
-    )
+    assert f"gguf is missing, torch 2.9.1+cpu is older than {bound}\n         Run: python workbook.py install" in said
 
 
 @POSIX
@@ -479,9 +474,7 @@ def test_a_full_disk_and_a_locked_folder_are_problems_with_a_remedy(tmp_path, mo
     )
     write, room = workbook.folder_findings("weights", tmp_path, "set WORKBOOK_CACHE to another folder")
     assert write[0] is False and os.strerror(errno.EACCES) in write[1] and "WORKBOOK_CACHE" in write[2]
-    assert (
-        room[0] is False and "3.0 GB free" in room[1] and "Make room there or set WORKBOOK_CACHE" in room[2]
-    )
+    assert room[0] is False and "3.0 GB free" in room[1] and "Make room there or set WORKBOOK_CACHE" in room[2]
 
 
 releases = st.lists(st.integers(0, 3000), min_size=1, max_size=4).map(lambda n: ".".join(map(str, n)))

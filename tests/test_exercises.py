@@ -1,0 +1,183 @@
+"""What `helpers/exercises.py` promises: right attempts pass, wrong ones are told why, none crashes it."""
+
+import inspect
+import re
+from decimal import Decimal
+from fractions import Fraction
+from html import unescape
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers import lesson
+from helpers.exercises import EXERCISES, cosine_of_45_degrees, mean_of_real_tokens, public_passages
+
+TAKES_A_FUNCTION = {name for name, e in EXERCISES.items() if inspect.signature(e.solution).parameters}
+ANYTHING = [
+    *("", "closed book", "385", 0, -1, 1e300, float("nan"), float("inf"), True, 1j, b"x", [], (), {}, set()),
+    *(
+        (1, 2),
+        ["closed book"],
+        ("oracle", "closed book", "x"),
+        (..., ...),
+        (None, None),
+        object(),
+        int,
+        len,
+        print,
+    ),
+    *(
+        np.array([1.0, 2.0]),
+        np.array(3),
+        np.float32(2),
+        np.int64(7),
+        torch.ones(2),
+        torch.tensor(0.1),
+        range(3),
+    ),
+    *(
+        lambda: None,
+        lambda x: None,
+        lambda x, y: None,
+        lambda x, y, z: None,
+        lambda *a: ...,
+        lambda *a: "text",
+    ),
+    *(lambda *a: 1, lambda *a: [[1], [1, 2]], lambda *a: {"a"}, lambda *a: [None], lambda *a: iter("ab")),
+    *(lambda *a, key: None, lambda *a: np.zeros((2, 2)), lambda *a: torch.ones(3), lambda *a: [1j, 2]),
+]
+
+
+def attempt_of_solution(name: str) -> object:
+    solution = EXERCISES[name].solution
+    return solution if name in TAKES_A_FUNCTION else solution()
+
+
+def said(name: str, attempt: object) -> str:
+    """What a learner reads."""
+    return unescape(re.sub("<[^>]*>", "", lesson.check(name, attempt).data))
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_every_solution_passes_its_own_check(name):
+    assert EXERCISES[name].wrong_with(attempt_of_solution(name)) == ""
+    assert "right." in said(name, attempt_of_solution(name))
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+@pytest.mark.parametrize("placeholder", [..., None])
+def test_the_placeholder_counts_as_not_tried(name, placeholder):
+    assert "not tried yet" in said(name, placeholder)
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_every_exercise_is_complete(name):
+    exercise = EXERCISES[name]
+    assert re.fullmatch(r"\d\d\.\d", name)
+    assert exercise.task.endswith((".", "?"))
+    assert exercise.hints
+    assert exercise.afterwards
+    assert inspect.getdoc(exercise.solution)
+    assert name in lesson.exercise(name).data
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+@pytest.mark.parametrize("attempt", ANYTHING, ids=lambda thing: type(thing).__name__)
+@pytest.mark.filterwarnings("ignore")
+def test_no_attempt_crashes_the_checker(name, attempt):
+    try:
+        wrong = EXERCISES[name].wrong_with(attempt)
+    except Exception as error:  # only from inside what the learner gave
+        assert name in TAKES_A_FUNCTION and attempt in (int, len), repr(error)
+    else:
+        assert wrong
+        assert len(wrong) < 200
+        assert "\n" not in wrong
+
+
+@pytest.mark.parametrize("name", sorted(TAKES_A_FUNCTION))
+def test_an_error_inside_the_learners_function_reaches_the_learner(name):
+    def attempt(*_: object) -> None:
+        raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        lesson.check(name, attempt)
+
+
+@pytest.mark.parametrize("name", sorted(TAKES_A_FUNCTION))
+def test_a_function_of_other_parameters_or_called_too_early_is_told(name):
+    wanted = "expected a function of (corpus|vectors, mask)"
+    assert re.search(f"{wanted}, but yours can't be called so: ", said(name, lambda: None))
+    assert re.search(f"{wanted}, but yours can't be called so: ", said(name, lambda a, b, c: None))
+    assert re.search(f"{wanted}, got .*: give its name, without calling it", said(name, [1.0]))
+    assert "returns nothing yet" in said(name, lambda *_: None)
+    assert "returns nothing yet" in said(name, lambda *_: ...)
+
+
+@pytest.mark.parametrize(
+    ("name", "attempt", "message"),
+    [
+        ("00.1", "closed book, oracle", "expected two names, (floor, ceiling), got 'closed book, oracle'"),
+        ("00.1", ("oracle", "closed book"), "the right two, the wrong way round"),
+        ("00.1", ("retrieved", "oracle"), "can't be helped by any retriever"),
+        ("00.2", 97, "need more than that"),
+        ("00.2", 1000, "need fewer than that"),
+        ("00.2", "385", "expected a number, got '385'"),
+        ("00.3", lambda corpus: corpus.passages, "should give ['a#1', 'a#2'], got ['a#1', 'a#2', 'b#1'"),
+        ("00.3", lambda corpus: iter(corpus.passages), "should give ['a#1', 'a#2'], got <tuple_iterator"),
+        ("01.1", 1, "that is the dot product"),
+        ("01.1", 0.5, "the angle is 45 degrees; 0.5 belongs to another"),
+        ("01.2", 1.2, "what does the cosine divide by?"),
+        ("01.3", lambda v, m: (v * m[:, None]).sum(0) / m.sum(), "the average is right; now scale it"),
+        (
+            "01.3",
+            lambda v, m: v.mean(0) / np.linalg.norm(v.mean(0)),
+            "a masked (9, 9) should give (0.6, 0.8), got",
+        ),
+        ("01.3", lambda v, m: v * m[:, None], "expected one vector of shape (2,), got (3, 2)"),
+        ("01.3", lambda v, m: ["a", "b"], "expected one vector of shape (2,), got ['a', 'b']"),
+    ],
+)
+def test_typical_wrong_attempts_are_told_what_is_off(name, attempt, message):
+    assert message in EXERCISES[name].wrong_with(attempt)
+    assert "right." not in said(name, attempt)
+
+
+@pytest.mark.parametrize(
+    ("name", "attempt"),
+    [
+        ("00.1", ["Closed-Book", " Oracle "]),
+        *[
+            ("00.2", n)
+            for n in (384, 385, 386, 385.0, np.int64(385), np.float32(384.2), Decimal(385), torch.tensor(385))
+        ],
+        *[("01.1", x) for x in (0.71, np.float32(0.7071), np.array(0.7071), torch.tensor(0.7071), Fraction(12, 17))],
+        *[("01.2", x) for x in (0.6, np.float32(0.6), 3 / 5)],
+        ("00.3", lambda corpus: tuple(public_passages(corpus))),
+        ("00.3", lambda corpus, extra=1: public_passages(corpus)),
+        ("01.3", lambda v, m: list(mean_of_real_tokens(v, m))),
+        ("01.3", lambda v, m: torch.tensor(mean_of_real_tokens(v, m))),
+        ("01.3", lambda v, m: (s := v[m == 1].sum(0)) / np.linalg.norm(s)),
+    ],
+)
+def test_right_attempts_pass_however_they_are_written(name, attempt):
+    assert EXERCISES[name].wrong_with(attempt) == ""
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(-1, 1))
+def test_only_the_right_cosine_passes(cosine):
+    wrong = EXERCISES["01.1"].wrong_with(cosine)
+    assert (wrong == "") == (abs(cosine - cosine_of_45_degrees()) < 0.005)
+
+
+def test_a_learners_text_is_shown_as_text():
+    assert "<script>" not in lesson.check("00.1", "<script>alert(1)</script>").data
+
+
+def test_unknown_exercises_are_refused_with_those_there_are():
+    with pytest.raises(ValueError, match=r"There is no exercise '99\.9'\. Those there are: 00\.1, "):
+        lesson.check("99.9", 1)
