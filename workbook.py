@@ -30,7 +30,6 @@ INSTALL = "Run: python workbook.py install"
 HELP = """
 python workbook.py              install what is missing and open the first lesson in JupyterLab
   --no-browser  --port 8890       the same on a server: open no browser, use this port
-  --allow-root                    as root, which JupyterLab refuses otherwise: only in a container of yours
 python workbook.py install      only install: packages and model weights
 python workbook.py test         run the tests; what follows goes to pytest, such as: test -x -k chunking
 python workbook.py run 03 06    run lessons without JupyterLab, each into a notebook and a web page
@@ -172,8 +171,16 @@ def hand_over(*arguments: str) -> int:
 def prepare(*parts: str) -> None:
     """Packages, then weights: after this every lesson runs without a network."""
     install(["run", *parts])
-    if hand_over("-m", "helpers.models"):
+    code = hand_over("-m", "helpers.models")
+    if code == 130:  # interrupted: it has said so
+        raise KeyboardInterrupt
+    if code:
         raise Problem("The model weights are not ready: mend what is said above, then run this again.")
+
+
+def is_root() -> bool:
+    """Whether this runs as the superuser of a Unix system."""
+    return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 def open_lab(options: argparse.Namespace) -> int:
@@ -181,7 +188,7 @@ def open_lab(options: argparse.Namespace) -> int:
     arguments = [f"--ServerApp.root_dir={ROOT}", f"--LabApp.default_url=/lab/tree/{FIRST_LESSON}"]
     arguments += ["--no-browser"] if options.no_browser else []
     arguments += [f"--port={options.port}"] if options.port else []
-    arguments += ["--allow-root"] if options.allow_root else []
+    arguments += ["--allow-root"] if is_root() else []  # in a container, say; JupyterLab refuses otherwise
     return hand_over("-m", "jupyterlab", *arguments)
 
 
@@ -299,7 +306,6 @@ def arguments_of(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("-h", "--help", action="store_true")
     parser.add_argument("--no-browser", action="store_true")
     parser.add_argument("--port", type=int)
-    parser.add_argument("--allow-root", action="store_true")
     parser.set_defaults(quick=False, data=None, out=None)
     commands = parser.add_subparsers(dest="command", prog=parser.prog)
     for command in ["install", "check"]:

@@ -18,7 +18,7 @@ from helpers.scoring import hit_at_k, outcome
 from helpers.statistics import Estimate, rate
 
 MAX_NEW_TOKENS = 32
-BATCH_SIZE = 32
+BATCH_SIZE = 64
 
 
 @dataclass(frozen=True)

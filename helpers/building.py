@@ -6,6 +6,7 @@ again; rows that the lesson no longer asks for are removed. Taught in no lesson.
 """
 
 import base64
+import json
 import os
 import time
 from pathlib import Path
@@ -13,7 +14,8 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 from helpers.execution import watched, write_notebook
-from helpers.runtime import ROOT
+from helpers.runtime import ROOT, machine_row
+from helpers.runtime import machine as machine_here
 
 RESULTS = ROOT / "data/results"
 
@@ -43,8 +45,10 @@ def _measured_into(folder: Path, path: Path) -> tuple[NotebookNode, bool]:
             del os.environ["WORKBOOK_RESULTS"]
         else:
             os.environ["WORKBOOK_RESULTS"] = before
-    if finished:
+    if finished and folder.exists():
         remove_unused(folder, started)
+        machine = json.dumps(machine_row(machine_here()), indent=1)
+        (folder / "machine.json").write_text(machine + "\n", "utf-8", newline="\n")
     return notebook, finished
 
 

@@ -1,9 +1,10 @@
 """How does the generator turn a prompt into an answer, and how fast can two cores do it?
 
-`Generator` decodes greedily in batches: prompts are sorted by length so that little is padded, padded on the
-left so that all continue at the same place, and decoded together, since one step for 16 prompts costs little
-more than one for a single prompt. `option_log_likelihoods` scores fixed answers instead of free text. Taught
-in `03_generation`. Leaves out: sampling, streaming, and servers (`10_beyond_one_machine`).
+`Generator` decodes greedily in batches: prompts are sorted by length so that little is padded, and padded so that all
+continue at the same place, since one step for many prompts costs little more than one for a single prompt. What they begin
+with in common is read once, and answers that have ended leave the batch. `option_log_likelihoods` scores fixed answers
+instead of free text. `benchmarks` compares it with the plain loop. Taught in `03_generation`. Leaves out: sampling,
+streaming, and servers (`10_beyond_one_machine`).
 """
 
 import time
@@ -11,11 +12,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
+from transformers import AttentionInterface, AttentionMaskInterface, AutoModelForCausalLM, AutoTokenizer, DynamicCache
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 
 from helpers.models import GENERATOR, fetch_model
 
 Messages = list[dict[str, str]]
+ROUND = 8  # tokens between two looks at which answers have ended
+TOKENS_AT_ONCE = 1_600  # read together
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,8 @@ class Generator:
         folder = fetch_model(model)
         self.name = model
         self.tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        how = {"dtype": torch.float32, "attn_implementation": _attention()}
+        self.model = AutoModelForCausalLM.from_pretrained(folder, **how).eval()
         self.max_tokens: int = self.model.config.max_position_embeddings
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
@@ -57,7 +63,7 @@ class Generator:
     def _ids(self, messages: Messages) -> list[int]:
         return self.tokenizer(self.render(messages), add_special_tokens=False)["input_ids"]
 
-    def generate(self, prompts: Sequence[Messages], *, max_new_tokens: int = 24, batch_size: int = 32) -> list[Answer]:
+    def generate(self, prompts: Sequence[Messages], *, max_new_tokens: int = 24, batch_size: int = 64) -> list[Answer]:
         """One-line greedy answers, in the order of `prompts`.
 
         Batched and one-by-one answers agree but for near-ties in logits.
@@ -83,19 +89,38 @@ class Generator:
 
     @torch.inference_mode()
     def _decode(self, ids: list[list[int]], max_new_tokens: int) -> list[Answer]:
-        """Continue all prompts of a batch together. What they begin with in common is read once, not once each."""
+        """Continue all prompts of a batch together, a few tokens a round; those that have ended leave the batch."""
         n_shared = n_common(ids) if len(ids) > 1 else 0
         inputs = self._padded(ids, n_shared)
-        output = self.model.generate(
+        cache = self._read(inputs, n_shared) if len(ids) > 1 else DynamicCache()
+        new: list[list[int]] = [[] for _ in ids]
+        going = list(range(len(ids)))
+        while going:
+            n_steps = min(ROUND if len(ids) > 1 else max_new_tokens, max_new_tokens - len(new[going[0]]))
+            before = inputs["input_ids"].shape[1]
+            output = self._continue(inputs, cache, n_steps)
+            for row, i in enumerate(going):
+                new[i] += output[row, before:].tolist()
+            kept = [row for row, i in enumerate(going) if not self._ended(new[i], max_new_tokens)]
+            going = [going[row] for row in kept]
+            mask = torch.nn.functional.pad(inputs["attention_mask"], (0, output.shape[1] - before), value=1)
+            inputs = {"input_ids": output[kept], "attention_mask": mask[kept]}
+            cache.batch_select_indices(torch.tensor(kept, dtype=torch.long))
+        return [self._answer(prompt, tokens) for prompt, tokens in zip(ids, new, strict=True)]
+
+    def _continue(self, inputs: dict[str, torch.Tensor], cache: DynamicCache, n_steps: int) -> torch.Tensor:
+        """Prompts and up to `n_steps` new tokens each; `cache` grows on the way."""
+        return self.model.generate(
             **inputs,
-            past_key_values=self._read_once(ids[0][:n_shared], len(ids)),
-            max_new_tokens=max_new_tokens,
+            past_key_values=cache,
+            max_new_tokens=n_steps,
             do_sample=False,
             eos_token_id=self.stop_ids,
             pad_token_id=self.tokenizer.pad_token_id,
         )
-        new = output[:, inputs["input_ids"].shape[1] :].tolist()
-        return [self._answer(prompt, tokens) for prompt, tokens in zip(ids, new, strict=True)]
+
+    def _ended(self, new: list[int], max_new_tokens: int) -> bool:
+        return len(new) >= max_new_tokens or not set(new).isdisjoint(self.stop_ids)
 
     def _padded(self, ids: list[list[int]], n_shared: int) -> dict[str, torch.Tensor]:
         """Prompts [n, longest] with the padding between the shared beginning and the rest, so that all end together."""
@@ -105,13 +130,26 @@ class Generator:
         mask = [[1] * n_shared + [0] * gap + [1] * (longest - n_shared - gap) for gap in gaps]
         return {"input_ids": torch.tensor(tokens), "attention_mask": torch.tensor(mask)}
 
-    def _read_once(self, shared: list[int], n_prompts: int) -> DynamicCache | None:
-        """Keys and values of the shared beginning, for every prompt of the batch."""
-        if not shared:
-            return None
-        cache = self.model(torch.tensor([shared]), use_cache=True, logits_to_keep=1).past_key_values
-        cache.batch_repeat_interleave(n_prompts)
-        return cache
+    def _read(self, inputs: dict[str, torch.Tensor], n_shared: int) -> DynamicCache:
+        """Keys and values of all but the last token of every prompt.
+
+        What the prompts begin with in common is read once, not once each; the rest a few prompts at a time, since the
+        numbers of more would not fit into the processor's cache.
+        """
+        ids, mask = inputs["input_ids"][:, :-1], inputs["attention_mask"][:, :-1]
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        n_rows = max(1, TOKENS_AT_ONCE // ids.shape[1])
+        read = []
+        for rows in torch.arange(len(ids)).split(n_rows):
+            cache = DynamicCache()
+            if n_shared:
+                self.model(ids[:1, :n_shared], past_key_values=cache, logits_to_keep=1)
+                cache.batch_repeat_interleave(len(rows))
+            if ids.shape[1] > n_shared:
+                rest = {"input_ids": ids[rows, n_shared:], "position_ids": positions[rows, n_shared:]}
+                self.model(**rest, attention_mask=mask[rows], past_key_values=cache, logits_to_keep=1)
+            read.append(cache)
+        return _stacked(read)
 
     def _answer(self, prompt: list[int], new: list[int]) -> Answer:
         end = next((i for i, token in enumerate(new) if token in self.stop_ids), len(new))
@@ -133,6 +171,44 @@ class Generator:
         logits = self.model(**inputs, position_ids=positions, logits_to_keep=longest + 1).logits
         log_probabilities = logits[:, :-1].log_softmax(dim=-1)
         return [float(row[-len(t) :][range(len(t)), t].sum()) for row, t in zip(log_probabilities, tails, strict=True)]
+
+
+def grouped_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **options: object,
+) -> tuple[torch.Tensor, None]:
+    """Scaled dot-product attention that, for one new token per prompt, copies no keys.
+
+    Query heads that share keys (grouped-query attention, Ainslie et al. 2023, arXiv 2305.13245) are folded into the place of
+    the query's length; transformers would copy all keys and values once for each of them, at every step.
+    """
+    n, n_heads, length, size = query.shape
+    n_groups = key.shape[1]
+    if length > 1 or n_heads == n_groups:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+    folded = query.reshape(n, n_groups, n_heads // n_groups, size)
+    attend = torch.nn.functional.scaled_dot_product_attention
+    output = attend(folded, key, value, attn_mask=attention_mask, scale=options.get("scaling"))
+    return output.reshape(n, n_heads, 1, size).transpose(1, 2).contiguous(), None
+
+
+def _attention() -> str:
+    """Make `grouped_attention` known to transformers; return its name there."""
+    AttentionInterface.register("grouped", grouped_attention)
+    AttentionMaskInterface.register("grouped", sdpa_mask)
+    return "grouped"
+
+
+def _stacked(caches: Sequence[DynamicCache]) -> DynamicCache:
+    together = DynamicCache()
+    for number, layers in enumerate(zip(*(cache.layers for cache in caches), strict=True)):
+        keys, values = (torch.cat([getattr(layer, part) for layer in layers]) for part in ("keys", "values"))
+        together.update(keys, values, number)
+    return together
 
 
 def n_common(ids: Sequence[Sequence[int]]) -> int:

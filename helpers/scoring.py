@@ -26,14 +26,15 @@ _SPELLINGS = [  # in this order, on text without capitals and accents
     (r"(?<=\d),(?=\d{3}(?!\d))", ""),  # 58,300
     (r"(?<=\d),(?=\d{1,2}(?!\d))", "."),  # 3,5 bar
     (r"(?<!\d)\.(?=\d)", "0."),  # .5 bar
-    (r"(?<=\d)\s*-\s*(?=\d)", " to "),  # a range
+    (r"(?<=\d)\s*-\s*(?=\d)", " upto "),  # a range
     (r"(?<![\w.])-(?=\d)", " minus "),
     (r"%|\bper cent\b", " percent "),
     (r"°", " degree "),
-    (r"€", " eur "),
+    (r"€\s*(\d[\d.]*)", r"\1 eur "),
+    (r"[$£]\s*(\d[\d.]*)", r"\1 money "),
 ]
-_DENIED = {"not", "never", "no", "nor", "than", "minus", "exactly"}
-_ALTERNATIVE = {"or", "to", "between", "either"}
+_DENIED = {"not", "never", "no", "nor", "minus", "exactly"}
+_ALTERNATIVE = {"or", "upto", "between", "either"}
 _REFUSAL = re.compile(
     r"\b(?:i|we) (?:\w+ )?(?:do|can|could) not (?:\w+ )?(?:know|answer|say|tell|find|determine|have)\b"
     r"|\b(?:do|does|did) not (?:\w+ )?(?:mention|state|specify|say|provide|contain|include|indicate)\b"
@@ -62,7 +63,7 @@ def tokens(text: str) -> list[str]:
     """Words and numbers in one spelling, without articles, punctuation and plural s; "E-41" and "E41" are the same.
 
     >>> tokens("The E-41 costs €23.60, or three litres")
-    ['e', '41', 'cost', 'eur', '23.60', 'or', '3', 'litre']
+    ['e', '41', 'cost', '23.60', 'eur', 'or', '3', 'litre']
     """
     found = re.findall(r"\d+(?:[.:]\d+)*|[^\W\d_]+", normalise(text))
     return [_singular(_DIGITS.get(token, token)) for token in found if token not in _ARTICLES]
@@ -92,8 +93,8 @@ def _places(haystack: list[str], needle: list[str]) -> Iterator[int]:
 def is_correct(prediction: str, answers: Sequence[str]) -> bool:
     """Whether one of the accepted `answers` stands in `prediction` at token boundaries, said plainly.
 
-    An answer that is denied ("not 410 litres") or offered among others ("410 or 560 litres", "410-560 litres") does not count. Raises
-    `ValueError` if no answer has a token to compare.
+    An answer that is denied ("not 410 litres") or offered among others ("410 or 560 litres", "410-560 litres") does not
+    count. A number may leave out its unit where it ends the reply. Raises `ValueError` if no answer has a token to compare.
     """
     if isinstance(answers, str):
         raise ValueError(f"Expected a list of accepted answers, got one text. Write [{answers!r}].")
@@ -103,7 +104,7 @@ def is_correct(prediction: str, answers: Sequence[str]) -> bool:
             f"Expected at least one answer with a letter or digit, got {list(answers)!r}. Unanswerable: use `outcome` with []."
         )
     words = tokens(prediction)
-    return any(_said_plainly(words, needle) for needle in needles)
+    return any(_said_plainly(words, needle) or _ends_with_number(words, needle) for needle in needles)
 
 
 def _said_plainly(words: list[str], needle: list[str]) -> bool:
@@ -112,6 +113,12 @@ def _said_plainly(words: list[str], needle: list[str]) -> bool:
         if not _DENIED & set(before) and not _ALTERNATIVE & {*before, *after}:
             return True
     return False
+
+
+def _ends_with_number(words: list[str], needle: list[str]) -> bool:
+    """Whether the reply ends with the answer's number, its only one, without the unit: "The answer is 17." for 17 litres."""
+    wanted, said = ([word for word in part if word[0].isdigit()] for part in (needle, words))
+    return len(needle) > 1 and wanted == said == needle[:1] == words[-1:]
 
 
 def is_refusal(prediction: str) -> bool:

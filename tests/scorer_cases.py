@@ -78,7 +78,6 @@ CASES = [
     ("not 410 litres", LITRES, "wrong", "denied"),
     ("It isn't 410 litres", LITRES, "wrong", "denied in a contraction"),
     ("It is not exactly 410 litres", LITRES, "wrong", "denied with an adverb"),
-    ("more than 410 litres", LITRES, "wrong", "more is not the same"),
     ("Not 560 but 410 litres", LITRES, "correct", "only the other one is denied"),
     ("410 litres, not 560", LITRES, "correct", "only the other one is denied"),
     ("410 litres or 560 litres? It lasts 410 litres.", LITRES, "correct", "repeats the question, then answers"),
@@ -154,12 +153,17 @@ CASES = [
         "correct",
         "an answer that sounds like a refusal",
     ),
+    ("No more than 410 litres", LITRES, "correct", "a limit, named as such"),
+    ("The answer is 410.", LITRES, "correct", "the question names the unit, and nothing else is said"),
+    ("pipes colder than 410 litres", LITRES, "correct", "a comparison that is asked for"),
+    ("up to 410 litres", LITRES, "correct", "a limit that is asked for"),
+    ("The sum of 730 EUR to the fund", PRICE, "correct", "a word after it that is no alternative"),
+    ("The answer is 410 or so many", ["41 litres"], "wrong", "another number"),
 ]
 
 # Asserted as they are: the third column is what the scorer says. Other spellings of dates, sums of money, fractions and large numbers
 # are not here: they are listed with the question, as its aliases.
 KNOWN_LIMITS = [
-    ("410", LITRES, "wrong", "a person would say correct: the question names the unit, and nothing else is said"),
     ("410 thousand", ["410"], "correct", "a person would say wrong: a thousand times as much"),
     ("forty-three litres", ["3 litres"], "correct", "a person would say wrong: three is only the end of forty-three"),
     ("410 litres, 300 litres, or 560 litres", LITRES, "correct", "a person would say wrong: three offers"),
@@ -171,7 +175,6 @@ KNOWN_LIMITS = [
     ),
     ("between 300 and 410 litres", LITRES, "correct", "a person would say wrong: a range in words"),
     ("410 litres or so", LITRES, "wrong", "a person would say correct: only a way to say about"),
-    ("no more than 410 litres", LITRES, "wrong", "a person would say correct: a limit, named as such"),
     ("560 litres instead of 410 litres", LITRES, "correct", "a person would say wrong: the other one"),
     ("410 litres is wrong", LITRES, "correct", "a person would say wrong: denied afterwards"),
     ("Taveller™", ["Taveller"], "wrong", "a person would say correct: a trade mark"),
@@ -191,4 +194,5 @@ KNOWN_LIMITS = [
     ("39 600 EUR", ["39,600 EUR"], "wrong", "a common space between thousands may also part two numbers"),
     ("3.1 bar", ["3.10 bar"], "wrong", "versions 3.1 and 3.10 differ"),
     ("0.41 m³", LITRES, "wrong", "units are not converted; accepted spellings are listed with the question"),
+    ("more than 410 litres", LITRES, "correct", "a person would say wrong, unless a limit was asked for"),
 ]

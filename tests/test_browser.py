@@ -229,7 +229,7 @@ def test_a_lesson_runs_and_answers_to_mouse_and_keyboard(page, lab, workbook, ke
     keep("04 explore", notebook.cell("explore"))
 
     quiz = notebook.cell("quiz").locator(".jp-OutputArea").first
-    for choice, said in [(0, "It would return the same wrong neighbour sooner"), (1, "Right: ")]:
+    for choice, said in [(0, "It returns the same wrong neighbour sooner"), (1, "Right: ")]:
         quiz.locator("input[type=radio]").nth(choice).click()
         expect(quiz.locator(".widget-html")).to_contain_text(said)
         keep(f"05 quiz {choice}", notebook.cell("quiz"))

@@ -1,5 +1,6 @@
 """How the committed lessons come about: written back, rows kept beside, nothing left of what is no longer used."""
 
+import json
 import os
 import time
 from pathlib import Path
@@ -36,6 +37,7 @@ def test_a_lesson_its_rows_and_its_picture_are_written_and_the_same_again(tmp_pa
     assert build_lesson(path, results=results)
     rows = list((results / "03_toy").glob("toy-*.jsonl"))
     assert len(rows) == 1 and len(rows[0].read_text("utf-8").splitlines()) == 2
+    assert json.loads((results / "03_toy/machine.json").read_text("utf-8"))["cores"] >= 1
     assert (results / "03_toy.png").read_bytes().startswith(b"\x89PNG")
     first, measured = path.read_bytes(), rows[0].read_bytes()
     assert build_lesson(path, results=results)

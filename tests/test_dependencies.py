@@ -19,7 +19,13 @@ STATED = [
 ]
 ON_CONDA_FORGE = {"torch": "pytorch-cpu", "huggingface-hub": "huggingface_hub"}  # other names than on PyPI
 IMPORTED_AS = {"faiss-cpu": "faiss", "pyyaml": "yaml", "scikit-learn": "sklearn"}  # other names than on PyPI
-COMES_WITH = {"IPython": "ipykernel", "jupyter_client": "nbclient", "packaging": "pytest", "tokenizers": "transformers"}
+COMES_WITH = {
+    "IPython": "ipykernel",
+    "jupyter_client": "nbclient",
+    "packaging": "pytest",
+    "tokenizers": "transformers",
+    "PIL": "matplotlib",
+}
 OUR_OWN = {"helpers", "tests", "workbook"} | {path.stem for path in (ROOT / "tests").rglob("*.py")}
 COLAB = {  # what Colab has; no lower bound may ask for more, or a lesson's first cell breaks it
     "torch": "2.11.0",

@@ -52,8 +52,8 @@ def test_tokens_by_hand():
         "do",
         "not",
         "cost",
-        "eur",
         "1250.00",
+        "eur",
     ]
     assert tokens("E-41") == tokens("e 41") == ["e", "41"]
     assert tokens("twelve to 15%") == ["12", "to", "15", "percent"]

@@ -27,5 +27,5 @@ def test_dense_hit_at_1_is_what_others_measured():
 
 def test_lesson_01_takes_it_by_one_edited_line():
     names = ["curves['your data'][0].value", "curves['your data'][0].n", "mine.name"]
-    hit, n, _ = values_of(lesson_path("01"), names, quick=True, data=str(XQUAD.resolve())).values()
+    hit, n, _ = values_of(lesson_path("01"), names, data=str(XQUAD.resolve())).values()
     assert n == 1190 and hit == pytest.approx(0.885, abs=0.005)

@@ -1,0 +1,103 @@
+"""Every lesson: its anatomy, that it is committed executed and clean, and that it runs and measures what it should."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from helpers.execution import lesson_path, lesson_paths, normalise, values_of
+
+BEATS = ["Question", "Hypothesis", "Predict", "Measure", "Check", "Plot", "Read", "Conclude"]
+LESSONS = pytest.mark.parametrize("path", lesson_paths(), ids=lambda path: path.stem)
+
+
+def cells_of(path: Path, kind: str) -> list[str]:
+    return [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == kind]
+
+
+@LESSONS
+def test_a_lesson_has_the_anatomy(path):
+    code, prose = cells_of(path, "code"), "\n\n".join(cells_of(path, "markdown"))
+    assert re.match(rf"# {path.stem[:2]} · .+\?\n", prose), "the title asks a question"
+    assert "**Time:**" in prose and "**After this lesson you can**" in prose
+    for beat in BEATS:
+        assert re.search(rf"\*\*{beat}\b", prose), f"no beat {beat}"
+    assert any(re.search(r"^SEED = \d+$", cell, re.M) and re.search(r"^MY_DATA = None\b", cell, re.M) for cell in code)
+    assert "## Failure gallery" in prose and "published number" in prose and "## Your own data" in prose
+    assert sum("exercise(" in cell for cell in code if "import" not in cell) == 3
+    assert "## Decision card" in prose
+
+
+@LESSONS
+def test_a_lesson_reads_well(path):
+    """Prose between code, small cells, no leftovers; see the style of a lesson: about 1.3 texts per code cell is too many for some."""
+    cells = nbformat.read(path, as_version=4).cells
+    kinds = "".join(cell.cell_type[0] for cell in cells)
+    assert "ccc" not in kinds, "three code cells in a row"
+    sizes = sorted(len(cell.source.splitlines()) for cell in cells if cell.cell_type == "code")
+    assert sizes[len(sizes) // 2] <= 5 and sizes[-1] <= 25, sizes
+    assert max(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown") <= 180
+    assert len({cell.id for cell in cells}) == len(cells)
+    for cell in cells:
+        assert not re.search(r"TODO|FIXME|^\s*[!%]", cell.source if cell.cell_type == "code" else "", re.M), cell.source
+
+
+@LESSONS
+def test_prose_states_no_measured_number(path):
+    """Measured numbers are rendered from rows. Prose may hold thresholds, sizes and published numbers, never an interval of ours."""
+    prose = "\n".join(cells_of(path, "markdown"))
+    assert not re.search(r"\[0?\.\d+, ?0?\.\d+\]|n = \d", prose)
+
+
+@LESSONS
+def test_a_lesson_is_committed_executed_in_full_and_normalised(path):
+    notebook = nbformat.read(path, as_version=4)
+    assert notebook == normalise(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1)), "run: python workbook.py build"
+    outputs = [output for cell in code for output in cell.outputs]
+    assert not [output.ename for output in outputs if output.output_type == "error"]
+    text = "\n".join(str(output) for output in outputs)
+    assert "full run" in text and "provisional: yes" not in text
+    assert not re.search(r"/(?:home|root|Users|tmp)/\w", text), "a path of the machine it ran on"
+    assert sum("image/png" in output.get("data", {}) for output in outputs) >= 2 - (path.stem[:2] == "00")
+
+
+@pytest.mark.lesson
+@pytest.mark.weights
+def test_lesson_00_runs_its_arms_stand_in_order_and_it_takes_own_data(tmp_path):
+    table = tmp_path / "mine.csv"
+    table.write_text(
+        "question,answer,passage\nWho keeps bees?,Ada,Ada keeps bees.\nWho bakes?,Ben,Ben bakes bread.\n", "utf-8"
+    )
+    names = {
+        "means": "rows.groupby('condition').score.mean().to_dict()",
+        "sizes": "rows.groupby('condition').size().to_dict()",
+        "gain": "gains['retrieved, top 3 − closed book'].low",
+        "mine": "my_rows.groupby('condition').size().to_dict()",
+    }
+    values = values_of(lesson_path("00"), list(names.values()), quick=True, data=str(table)).values()
+    found = dict(zip(names, values, strict=True))
+    arms = ["closed book", "retrieved, top 1", "retrieved, top 3", "oracle"]
+    assert found["sizes"] == dict.fromkeys(arms, 24) and found["mine"] == dict.fromkeys(arms, 2)
+    assert found["means"]["closed book"] <= 0.1 < found["means"]["retrieved, top 1"]
+    assert found["means"]["retrieved, top 1"] <= found["means"]["oracle"] + 0.1
+    assert found["gain"] > 0
+
+
+@pytest.mark.lesson
+@pytest.mark.weights
+def test_lesson_01_runs_finds_what_vectors_lose_and_takes_pythons_documentation():
+    names = [
+        "len(rows)",
+        "estimates['control'].value",
+        "verdict.parts[0].verdict",
+        "len(curves)",
+        "curves['your data'][0].n",
+    ]
+    found = list(values_of(lesson_path("01"), names, quick=True, data="python-docs").values())
+    assert found[0] == 400
+    assert found[1] >= 0.9
+    assert found[2] == "supported"
+    assert found[3] == 2 and found[4] >= 50
