@@ -14,10 +14,9 @@ from html import escape
 import ipywidgets as widgets
 import pandas as pd
 from IPython.display import HTML, Image, Markdown, display
-from matplotlib.axes import Axes
 
 from helpers.exercises import EXERCISES
-from helpers.plots import to_png
+from helpers.plots import Axes, to_png
 from helpers.retrieval import Ranking
 from helpers.scoring import tokens
 from helpers.statistics import Estimate

@@ -74,27 +74,12 @@ def plot_rates(
     for y, (name, estimate) in enumerate(estimates.items()):
         colour, marker = (GREY, "o") if name in controls else look_of(name)
         _point(ax, estimate, y, colour, marker, thin=name in controls)
-        ax.annotate(
-            f"{estimate.value:.2f}",
-            (estimate.value, y),
-            xytext=(0, 7),
-            textcoords="offset points",
-            ha="center",
-            fontsize=9,
-        )
-    for offset, (label, others) in enumerate((beside or {}).items(), 1):
-        colour, marker = look_of(label)
-        for y, name in enumerate(estimates):
+        where = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center", "fontsize": 9}
+        ax.annotate(f"{estimate.value:.2f}", (estimate.value, y), **where)
+        for offset, (label, others) in enumerate((beside or {}).items(), 1):
             if name in others:
-                _point(
-                    ax,
-                    others[name],
-                    y + 0.28 * offset,
-                    colour,
-                    marker,
-                    label=f"{label} (n = {others[name].n})",
-                )
-    for y, name in enumerate(estimates):
+                named = f"{label} (n = {others[name].n})"
+                _point(ax, others[name], y + 0.28 * offset, *look_of(label), label=named)
         if prediction and name in prediction:
             ax.plot(prediction[name], y, "d", mfc="none", mec="black", ms=9, label="your prediction", zorder=4)
     ax.set(xlim=(-0.03, 1.03), ylim=(len(estimates) - 0.4, -0.6), xlabel=f"{xlabel} (95 % interval)")
