@@ -1,6 +1,6 @@
 """What does the generator answer when it reads nothing, what retrieval found, or just the right passage?
 
-One function asks the same questions under any of these conditions and returns tidy rows, checkpointed by
+One function asks the same questions under several conditions and returns tidy rows, checkpointed by
 `experiments`. Taught in `00_start_here` and `03_generation`. Leaves out: fine-tuned generators
 (`07_rag_vs_fine_tuning`).
 """
@@ -12,20 +12,25 @@ import pandas as pd
 
 from helpers import experiments, prompts
 from helpers.corpus import Corpus, Passage, Question
-from helpers.generation import Generator, Messages, batches_by_length
+from helpers.generation import Answer, Generator, Messages, batches_by_length
+from helpers.readings import Reading
 from helpers.retrieval import Retriever
 from helpers.scoring import hit_at_k, outcome
 from helpers.statistics import Estimate, rate
 
 MAX_NEW_TOKENS = 32
-BATCH_SIZE = 64
+PROMPTS_AT_ONCE = (
+    128  # between two checkpoints; all conditions of a question are among them and share what they begin with
+)
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A question as the generator gets it: one item of the experiment."""
+    """A question under one condition, as the generator gets it: one item of the experiment."""
 
     id: str
+    condition: str
+    question_id: str
     messages: Messages
 
 
@@ -44,57 +49,82 @@ def retrieved_passages(retriever: Retriever, questions: Sequence[Question], k: i
 def answer(
     generator: Generator,
     questions: Sequence[Question],
+    conditions: Mapping[str, Reading | None],
     *,
-    condition: str,
-    read: Mapping[str, Sequence[Passage]] | None = None,
+    template: str = prompts.GROUNDED,
     again: bool = False,
 ) -> pd.DataFrame:
-    """Answer all questions after reading `read[question.id]` (nothing: closed book); one row per question.
+    """Answer all questions under each condition: after reading these passages (`None`: nothing, a closed book).
 
-    Columns: experiment, condition, item_id, prediction, n_prompt_tokens, n_new_tokens, seconds, outcome
-    (correct, refused, wrong), score (1.0 if correct) and, where passages were read, `hit` (1.0 if a gold
-    passage was among them).
+    `template` is one of `prompts`. One row per condition and question, in that order. Columns: experiment, item_id (the
+    question's), condition, prediction, n_prompt_tokens, n_new_tokens, seconds (a mean over conditions), outcome (correct,
+    refused, wrong), score (1.0 if correct) and, where passages were read, `hit` (1.0 if a gold passage was among them).
     """
-    asked = _prompts(questions, read)
-    batches = batches_by_length(asked, [generator.n_tokens(p.messages) for p in asked], BATCH_SIZE)
+    asked = {q.id: _prompts(q, conditions, template) for q in _checked(questions, conditions)}
+    lengths = [max(generator.n_tokens(prompt.messages) for prompt in made) for made in asked.values()]
+    together = batches_by_length(list(asked), lengths, max(1, PROMPTS_AT_ONCE // len(conditions)))
 
     def answer_batch(batch: Sequence[Prompt]) -> list[dict]:
-        answers = generator.generate([p.messages for p in batch], max_new_tokens=MAX_NEW_TOKENS, batch_size=BATCH_SIZE)
-        return [
-            {"prediction": a.text, "n_prompt_tokens": a.n_prompt_tokens, "n_new_tokens": a.n_new_tokens}
-            for a in answers
-        ]
+        answers = generator.generate([p.messages for p in batch], max_new_tokens=MAX_NEW_TOKENS)
+        return [_row(*pair) for pair in zip(batch, answers, strict=True)]
 
-    settings = {"condition": condition, "model": generator.name, "max_new_tokens": MAX_NEW_TOKENS}
+    batches = [[prompt for i in ids for prompt in asked[i]] for ids in together]
+    settings = {"model": generator.name, "max_new_tokens": MAX_NEW_TOKENS}
     rows = experiments.measure("answers", batches, answer_batch, settings=settings, again=again)
-    return _scored(rows, questions, read)
+    rows["item_id"] = rows.pop("question_id")
+    order = pd.Series(range(len(conditions)), list(conditions))
+    rows = rows.sort_values("condition", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+    return _scored(rows, questions, conditions)
 
 
-def _prompts(questions: Sequence[Question], read: Mapping[str, Sequence[Passage]] | None) -> list[Prompt]:
-    """One prompt per question. Raises `ValueError` for no questions, or naming those with nothing to read."""
-    if not questions:
-        raise ValueError("Expected at least one question, got none.")
+def _row(prompt: Prompt, said: Answer) -> dict:
+    asked = {"condition": prompt.condition, "question_id": prompt.question_id}
+    return asked | {"prediction": said.text, "n_prompt_tokens": said.n_prompt_tokens, "n_new_tokens": said.n_new_tokens}
+
+
+def _checked(questions: Sequence[Question], conditions: Mapping[str, Reading | None]) -> Sequence[Question]:
+    """Raise `ValueError` for no questions or conditions, or naming the questions with nothing to read."""
+    if not questions or not conditions:
+        raise ValueError("Expected at least one question and one condition, got none.")
+    for name, read in conditions.items():
+        if read is not None and (bare := [q.id for q in questions if not read.get(q.id)]):
+            raise ValueError(
+                f"{name}: {len(bare)} of {len(questions)} questions have no passages to read: {bare[:5]}. Leave them out "
+                "(unanswerable ones have no gold passage), or give None in place of passages to ask with a closed book."
+            )
+    return questions
+
+
+def _prompts(question: Question, conditions: Mapping[str, Reading | None], template: str) -> list[Prompt]:
+    """The question's prompt under each condition."""
+    return [
+        Prompt(f"{name}: {question.id}", name, question.id, _messages(question, read, template))
+        for name, read in conditions.items()
+    ]
+
+
+def _messages(question: Question, read: Reading | None, template: str) -> Messages:
     if read is None:
-        return [Prompt(q.id, prompts.closed_book(q.question)) for q in questions]
-    if bare := [q.id for q in questions if not read.get(q.id)]:
-        raise ValueError(
-            f"{len(bare)} of {len(questions)} questions have no passages to read: {bare[:5]}. Leave them out "
-            "(unanswerable ones have no gold passage), or leave `read` out to ask with a closed book."
-        )
-    return [Prompt(q.id, prompts.with_passages(q.question, read[q.id])) for q in questions]
+        return prompts.closed_book(question.question)
+    return prompts.with_passages(question.question, read[question.id], template=template)
 
 
 def _scored(
-    rows: pd.DataFrame, questions: Sequence[Question], read: Mapping[str, Sequence[Passage]] | None
+    rows: pd.DataFrame, questions: Sequence[Question], conditions: Mapping[str, Reading | None]
 ) -> pd.DataFrame:
     """Add what follows from the predictions; never stored, so a better scorer needs no new measurement."""
     known = {q.id: q for q in questions}
     rows["outcome"] = [outcome(r.prediction, known[r.item_id].answers) for r in rows.itertuples()]
     rows["score"] = (rows["outcome"] == "correct").astype(float)
-    if read is not None:
-        found = {i: [passage.id for passage in passages] for i, passages in read.items()}
-        rows["hit"] = [hit_at_k(found[i], known[i].gold_ids, len(found[i])) for i in rows["item_id"]]
+    rows["hit"] = [_hit(conditions[r.condition], known[r.item_id]) for r in rows.itertuples()]
     return rows
+
+
+def _hit(read: Reading | None, question: Question) -> float | None:
+    if read is None:
+        return None
+    found = [passage.id for passage in read[question.id]]
+    return hit_at_k(found, question.gold_ids, len(found))
 
 
 def accuracies(rows: pd.DataFrame) -> dict[str, Estimate]:

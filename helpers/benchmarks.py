@@ -13,9 +13,9 @@ import time
 import torch
 
 from helpers import prompts, runtime
-from helpers.answering import BATCH_SIZE, MAX_NEW_TOKENS, oracle_passages
+from helpers.answering import MAX_NEW_TOKENS, oracle_passages
 from helpers.corpus import load_company, sample
-from helpers.generation import Answer, Generator, Messages
+from helpers.generation import BATCH_SIZE, Answer, Generator, Messages
 
 N_QUESTIONS = 96
 NEAR_TIE = 0.05  # nats

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from helpers.corpus import Corpus, Document, Passage
+from helpers.retrieval import Ranking
 from helpers.statistics import n_for_half_width
 
 
@@ -164,6 +165,107 @@ def _wrong_mean_of_real_tokens(attempt: object) -> str:
     return f"tokens (3, 0), (3, 8) and a masked (9, 9) should give (0.6, 0.8), got {found}"
 
 
+def ndcg_of_rank_3() -> float:
+    """The gain 1 / log2(3 + 1) over the best possible, 1 / log2(1 + 1) = 1."""
+    return 1 / 2
+
+
+def _wrong_ndcg_of_rank_3(attempt: object) -> str:
+    ndcg = _number(attempt)
+    if ndcg is None:
+        return f"expected a number, got {_short(attempt)}"
+    if abs(ndcg - 1 / 3) < 0.005:
+        return "that is the reciprocal rank; nDCG punishes a late hit less: 1 / log2(rank + 1)"
+    return "" if abs(ndcg - ndcg_of_rank_3()) < 0.005 else "divide 1 by log2(rank + 1), then by what rank 1 would gain"
+
+
+def n_pieces_with_overlap() -> int:
+    """The first piece reads 100 tokens, each further one 75 new ones: 1 + (1000 - 100) / 75."""
+    return 1 + (1000 - 100) // 75
+
+
+def _wrong_n_pieces_with_overlap(attempt: object) -> str:
+    n = _number(attempt)
+    if n is None:
+        return f"expected a number, got {_short(attempt)}"
+    if n == 10:
+        return "that is without overlap: each piece but the first brings only 75 new tokens"
+    return (
+        ""
+        if n == n_pieces_with_overlap()
+        else "the first piece covers 100 tokens; how many new ones does each other cover?"
+    )
+
+
+def fuse(first: list[str], second: list[str]) -> list[str]:
+    """Ids by the sum of 1 / (60 + rank) over the rankings that hold them, highest first."""
+    scores: dict[str, float] = {}
+    for ranking in (first, second):
+        for rank, passage_id in enumerate(ranking, 1):
+            scores[passage_id] = scores.get(passage_id, 0) + 1 / (60 + rank)
+    return sorted(scores, key=scores.get, reverse=True)
+
+
+def _wrong_fuse(attempt: object) -> str:
+    if problem := _cannot_be_called(attempt, "first", "second"):
+        return problem
+    found = attempt(["a", "b", "c"], ["b", "d", "a"])
+    if found is None or found is ...:
+        return "your function returns nothing yet: put the list of ids after `return`"
+    ids = list(found) if isinstance(found, Sequence) and not isinstance(found, str) else found
+    if repr(ids) == "['b', 'a', 'd', 'c']":
+        return ""
+    return f"the rankings a b c and b d a should give ['b', 'a', 'd', 'c'], got {_short(ids)}"
+
+
+def failure_name() -> str:
+    """The passage was read, so retrieval did its part; the reply is fluent and about something else."""
+    return "reader miss"
+
+
+def _wrong_failure_name(attempt: object) -> str:
+    from helpers.failures import FAILURES  # not at the top: it leads to the models, which exercises do without
+
+    if not isinstance(attempt, str):
+        return f"expected the name of a failure, got {_short(attempt)}"
+    name = " ".join(attempt.casefold().replace("-", " ").split())
+    if name == failure_name():
+        return ""
+    return "was the right passage read?" if name in FAILURES else f"the names are: {', '.join(FAILURES)}"
+
+
+def accuracy_at_a_quarter() -> float:
+    """A quarter of the questions is answered as with full coverage, the rest as with none."""
+    return 0.25 * 0.60 + 0.75 * 0.04
+
+
+def _wrong_accuracy_at_a_quarter(attempt: object) -> str:
+    accuracy = _number(attempt)
+    if accuracy is None:
+        return f"expected a number, got {_short(attempt)}"
+    if abs(accuracy - 0.15) < 1e-6:
+        return "that is the covered quarter alone; what do the others contribute?"
+    return "" if abs(accuracy - accuracy_at_a_quarter()) < 0.001 else "mix the two accuracies, 1 part to 3"
+
+
+def answers_or_refuses(ranking: Ranking, threshold: float) -> bool:
+    """Answer only if the best passage is near enough to the question."""
+    return ranking.scores[0] >= threshold
+
+
+def _wrong_answers_or_refuses(attempt: object) -> str:
+    if problem := _cannot_be_called(attempt, "ranking", "threshold"):
+        return problem
+    passages = tuple(Passage(i, i, "", "", "text") for i in "ab")
+    for scores, expected in (((0.7, 0.2), True), ((0.3, 0.2), False), ((0.5, 0.1), True)):
+        found = attempt(Ranking("Why?", passages, scores), 0.5)
+        if found is None or found is ...:
+            return "your function returns nothing yet: put True or False after `return`"
+        if not isinstance(found, bool | np.bool_) or bool(found) != expected:
+            return f"with scores {scores} and the threshold 0.5 it should give {expected}, got {_short(found)}"
+    return ""
+
+
 EXERCISES = {
     "00.1": Exercise(
         "Recall: of the four conditions, which one is the floor and which one the ceiling for retrieval? "
@@ -222,5 +324,56 @@ EXERCISES = {
         mean_of_real_tokens,
         _wrong_mean_of_real_tokens,
         "Forgetting the mask is a classic bug: the same sentence gets another vector in every batch.",
+    ),
+    "02.1": Exercise(
+        "Recall: a question has one gold passage, and a retriever ranks it third. What is its nDCG@10?",
+        ("What does rank 3 gain? What would rank 1 have gained?", "log2(4) = 2."),
+        ndcg_of_rank_3,
+        _wrong_ndcg_of_rank_3,
+        "The reciprocal rank would be 1/3. Both give 1 for the first place and less for each later one, but not equally fast.",
+    ),
+    "02.2": Exercise(
+        "Predict: a document of 1,000 tokens is cut into pieces of 100 tokens. Without overlap that makes 10. How many does it make "
+        "with an overlap of 25? Then set `SIZES` to other sizes and see what overlap does to the figure of experiment 2.",
+        ("How many new tokens does the second piece bring?", "The first brings 100, every other 75."),
+        n_pieces_with_overlap,
+        _wrong_n_pieces_with_overlap,
+        "Overlap of a quarter makes about a third more pieces: to embed, to store, and to crowd each other out of the first three.",
+    ),
+    "02.3": Exercise(
+        "Extend: write `fuse(first, second)`, reciprocal rank fusion of two lists of ids, best first: an id scores the sum of "
+        "1 / (60 + rank) over the lists that hold it, ranks from 1.",
+        (
+            "`enumerate(ranking, 1)` counts from 1.",
+            "Collect the sums in a dict; an id that only one list holds counts too.",
+            "`sorted(scores, key=scores.get, reverse=True)`.",
+        ),
+        fuse,
+        _wrong_fuse,
+        "Only ranks count, so scores of different kinds never have to be compared: that is the whole trick.",
+    ),
+    "03.1": Exercise(
+        "Recall: the right passage was the second of three that were read; the reply names the price of another product, in a "
+        "full sentence. Which name does this failure get?",
+        ("Names go by the first thing that went wrong.", "`FAILURES` in `helpers.failures` explains each name."),
+        failure_name,
+        _wrong_failure_name,
+        "So a better retriever would not have helped; a better reader, or fewer passages, might.",
+    ),
+    "03.2": Exercise(
+        "Predict: accuracy is 0.60 when all documents are there and 0.04 when a question's document is missing. What do you expect "
+        "when a quarter of the questions is covered?",
+        ("Each question is either covered or not.", "0.25 of them have one accuracy, 0.75 the other."),
+        accuracy_at_a_quarter,
+        _wrong_accuracy_at_a_quarter,
+        "Half the documents, half the accuracy: so measure your coverage before you tune your prompt.",
+    ),
+    "03.3": Exercise(
+        "Extend: write `answers_or_refuses(ranking, threshold)`: True if the best passage scores at least `threshold`, so that "
+        "a bot answers, else False, so that it says that it doesn't know.",
+        ("`ranking.scores` holds the scores, best first.", "A comparison is True or False already."),
+        answers_or_refuses,
+        _wrong_answers_or_refuses,
+        "Try it on `kinds['unanswerable']` and `some`: is there a threshold that tells them apart?",
     ),
 }

@@ -1,8 +1,8 @@
 """How does the generator turn a prompt into an answer, and how fast can two cores do it?
 
-`Generator` decodes greedily in batches: prompts are sorted by length so that little is padded, and padded so that all
+`Generator` decodes greedily in batches: prompts are sorted by length so that little is padded, and padded on the left so that all
 continue at the same place, since one step for many prompts costs little more than one for a single prompt. What they begin
-with in common is read once, and answers that have ended leave the batch. `option_log_likelihoods` scores fixed answers
+with in common is read once (`kv_cache`), and answers that have ended leave the batch. `option_log_likelihoods` scores fixed answers
 instead of free text. `benchmarks` compares it with the plain loop. Taught in `03_generation`. Leaves out: sampling,
 streaming, and servers (`10_beyond_one_machine`).
 """
@@ -12,15 +12,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from transformers import AttentionInterface, AttentionMaskInterface, AutoModelForCausalLM, AutoTokenizer, DynamicCache
+from transformers import AttentionInterface, AttentionMaskInterface, AutoModelForCausalLM, AutoTokenizer
+from transformers.cache_utils import Cache
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from helpers.kv_cache import PrefixTree, empty_cache
 from helpers.models import GENERATOR, fetch_model
 
 Messages = list[dict[str, str]]
+BATCH_SIZE = 64  # prompts that are continued together
 ROUND = 8  # tokens between two looks at which answers have ended
-TOKENS_AT_ONCE = 1_600  # read together
+OPTIONS_AT_ONCE = 32
+TOKENS_IN_MEMORY = 32_000  # of prompts that are read together; of SmolLM2, a token's keys and values take 46 kB
+TOKENS_TOGETHER = 24_000  # of prompts that are continued together
 
 
 @dataclass(frozen=True)
@@ -63,19 +68,23 @@ class Generator:
     def _ids(self, messages: Messages) -> list[int]:
         return self.tokenizer(self.render(messages), add_special_tokens=False)["input_ids"]
 
-    def generate(self, prompts: Sequence[Messages], *, max_new_tokens: int = 24, batch_size: int = 64) -> list[Answer]:
+    def generate(
+        self, prompts: Sequence[Messages], *, max_new_tokens: int = 24, batch_size: int = BATCH_SIZE
+    ) -> list[Answer]:
         """One-line greedy answers, in the order of `prompts`.
 
-        Batched and one-by-one answers agree but for near-ties in logits.
+        What prompts begin with in common is read once. Batched and one-by-one answers agree but for near-ties in logits.
         Raises `ValueError` for no prompts, or a prompt that leaves no room for an answer in the model's
         context.
         """
-        ids = [self._fitting(prompt, max_new_tokens) for prompt in prompts]
-        if not ids:
+        if not prompts:
             raise ValueError("Expected at least one prompt, got none.")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
+        ids = [self._fitting(prompt, max_new_tokens) for prompt in prompts]
         answers: dict[int, Answer] = {}
-        for batch in batches_by_length(range(len(ids)), [len(i) for i in ids], batch_size):
-            answers |= zip(batch, self._decode([ids[i] for i in batch], max_new_tokens), strict=True)
+        for portion in _portions(ids, 1 if batch_size == 1 else TOKENS_IN_MEMORY):
+            answers |= self._answers({i: ids[i] for i in portion}, max_new_tokens, batch_size)
         return [answers[i] for i in range(len(ids))]
 
     def _fitting(self, messages: Messages, max_new_tokens: int) -> list[int]:
@@ -88,11 +97,22 @@ class Generator:
         return ids
 
     @torch.inference_mode()
-    def _decode(self, ids: list[list[int]], max_new_tokens: int) -> list[Answer]:
+    def _answers(self, ids: dict[int, list[int]], max_new_tokens: int, batch_size: int) -> dict[int, Answer]:
+        """Read these prompts as a tree, all but the last token of each, then decode them in batches of similar length."""
+        tree = PrefixTree(self.model, [prompt[:-1] for prompt in ids.values()]) if len(ids) > 1 else None
+        lengths = [len(prompt) for prompt in ids.values()]
+        answers: dict[int, Answer] = {}
+        for batch in batches_by_length(range(len(ids)), lengths, batch_size, n_tokens=TOKENS_TOGETHER):
+            asked = [list(ids)[i] for i in batch]
+            read = self._decode(
+                [ids[i] for i in asked], tree.cache_of(batch) if tree else empty_cache(), max_new_tokens
+            )
+            answers |= zip(asked, read, strict=True)
+        return answers
+
+    def _decode(self, ids: list[list[int]], cache: Cache, max_new_tokens: int) -> list[Answer]:
         """Continue all prompts of a batch together, a few tokens a round; those that have ended leave the batch."""
-        n_shared = n_common(ids) if len(ids) > 1 else 0
-        inputs = self._padded(ids, n_shared)
-        cache = self._read(inputs, n_shared) if len(ids) > 1 else DynamicCache()
+        inputs = dict(self.tokenizer.pad({"input_ids": ids}, return_tensors="pt"))
         new: list[list[int]] = [[] for _ in ids]
         going = list(range(len(ids)))
         while going:
@@ -108,7 +128,7 @@ class Generator:
             cache.batch_select_indices(torch.tensor(kept, dtype=torch.long))
         return [self._answer(prompt, tokens) for prompt, tokens in zip(ids, new, strict=True)]
 
-    def _continue(self, inputs: dict[str, torch.Tensor], cache: DynamicCache, n_steps: int) -> torch.Tensor:
+    def _continue(self, inputs: dict[str, torch.Tensor], cache: Cache, n_steps: int) -> torch.Tensor:
         """Prompts and up to `n_steps` new tokens each; `cache` grows on the way."""
         return self.model.generate(
             **inputs,
@@ -121,35 +141,6 @@ class Generator:
 
     def _ended(self, new: list[int], max_new_tokens: int) -> bool:
         return len(new) >= max_new_tokens or not set(new).isdisjoint(self.stop_ids)
-
-    def _padded(self, ids: list[list[int]], n_shared: int) -> dict[str, torch.Tensor]:
-        """Prompts [n, longest] with the padding between the shared beginning and the rest, so that all end together."""
-        longest, pad = max(map(len, ids)), self.tokenizer.pad_token_id
-        gaps = [longest - len(prompt) for prompt in ids]
-        tokens = [p[:n_shared] + [pad] * gap + p[n_shared:] for p, gap in zip(ids, gaps, strict=True)]
-        mask = [[1] * n_shared + [0] * gap + [1] * (longest - n_shared - gap) for gap in gaps]
-        return {"input_ids": torch.tensor(tokens), "attention_mask": torch.tensor(mask)}
-
-    def _read(self, inputs: dict[str, torch.Tensor], n_shared: int) -> DynamicCache:
-        """Keys and values of all but the last token of every prompt.
-
-        What the prompts begin with in common is read once, not once each; the rest a few prompts at a time, since the
-        numbers of more would not fit into the processor's cache.
-        """
-        ids, mask = inputs["input_ids"][:, :-1], inputs["attention_mask"][:, :-1]
-        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-        n_rows = max(1, TOKENS_AT_ONCE // ids.shape[1])
-        read = []
-        for rows in torch.arange(len(ids)).split(n_rows):
-            cache = DynamicCache()
-            if n_shared:
-                self.model(ids[:1, :n_shared], past_key_values=cache, logits_to_keep=1)
-                cache.batch_repeat_interleave(len(rows))
-            if ids.shape[1] > n_shared:
-                rest = {"input_ids": ids[rows, n_shared:], "position_ids": positions[rows, n_shared:]}
-                self.model(**rest, attention_mask=mask[rows], past_key_values=cache, logits_to_keep=1)
-            read.append(cache)
-        return _stacked(read)
 
     def _answer(self, prompt: list[int], new: list[int]) -> Answer:
         end = next((i for i, token in enumerate(new) if token in self.stop_ids), len(new))
@@ -164,13 +155,22 @@ class Generator:
         if isinstance(options, str) or not options or not all(option.strip() for option in options):
             raise ValueError(f"Expected a list of at least one option, none of them empty, got {options!r}.")
         tails = [self.tokenizer(option.strip(), add_special_tokens=False)["input_ids"] for option in options]
+        *beginning, last = self._fitting(messages, max(map(len, tails)))
+        tree = PrefixTree(self.model, [beginning])
+        found = []
+        for start in range(0, len(tails), OPTIONS_AT_ONCE):
+            found += self._log_likelihoods(tree, last, tails[start : start + OPTIONS_AT_ONCE])
+        return found
+
+    def _log_likelihoods(self, tree: PrefixTree, last: int, tails: list[list[int]]) -> list[float]:
+        """Log-probability of each of the `tails` after the only prompt of the tree and the token `last`."""
         longest = max(map(len, tails))
-        prompt = self._fitting(messages, longest)
-        inputs = self.tokenizer.pad({"input_ids": [prompt + tail for tail in tails]}, return_tensors="pt")
-        positions = (inputs["attention_mask"].cumsum(dim=1) - 1).clamp(min=0)
-        logits = self.model(**inputs, position_ids=positions, logits_to_keep=longest + 1).logits
-        log_probabilities = logits[:, :-1].log_softmax(dim=-1)
-        return [float(row[-len(t) :][range(len(t)), t].sum()) for row, t in zip(log_probabilities, tails, strict=True)]
+        ids = torch.tensor(
+            [[last, *tail, *[last] * (longest - len(tail))] for tail in tails]
+        )  # padding comes last: unseen
+        logits = self.model(ids, past_key_values=tree.cache_of([0] * len(tails))).logits
+        rows = logits[:, :-1].log_softmax(dim=-1)  # [n_options, longest, n_vocabulary]
+        return [float(row[range(len(tail)), tail].sum()) for row, tail in zip(rows, tails, strict=True)]
 
 
 def grouped_attention(
@@ -203,34 +203,40 @@ def _attention() -> str:
     return "grouped"
 
 
-def _stacked(caches: Sequence[DynamicCache]) -> DynamicCache:
-    together = DynamicCache()
-    for number, layers in enumerate(zip(*(cache.layers for cache in caches), strict=True)):
-        keys, values = (torch.cat([getattr(layer, part) for layer in layers]) for part in ("keys", "values"))
-        together.update(keys, values, number)
-    return together
+def _portions(ids: Sequence[Sequence[int]], n_tokens: int) -> list[list[int]]:
+    """Cut the places of prompts into portions of at most `n_tokens` (or one prompt); prompts that begin alike stay together."""
+    portions: list[list[int]] = []
+    held = 0
+    for i in sorted(range(len(ids)), key=lambda i: ids[i]):
+        if not portions or held + len(ids[i]) > n_tokens:
+            portions.append([])
+            held = 0
+        portions[-1].append(i)
+        held += len(ids[i])
+    return portions
 
 
-def n_common(ids: Sequence[Sequence[int]]) -> int:
-    """How many tokens all prompts begin with in common, leaving each at least one of its own.
-
-    >>> n_common([[5, 6, 7, 8], [5, 6, 9]]), n_common([[5, 6], [5, 6]])
-    (2, 1)
-    """
-    longest = min(map(len, ids)) - 1
-    return next((i for i in range(longest) if len({prompt[i] for prompt in ids}) > 1), longest)
-
-
-def batches_by_length(items: Sequence, lengths: Sequence[int], batch_size: int) -> list[list]:
+def batches_by_length(
+    items: Sequence, lengths: Sequence[int], batch_size: int, *, n_tokens: int | None = None
+) -> list[list]:
     """Cut `items` into batches of similar length, longest first (so that a too large batch fails at once).
 
-    >>> batches_by_length("abc", [5, 1, 4], 2)
-    [['a', 'c'], ['b']]
+    A batch has at most `batch_size` items and, padded, at most `n_tokens` tokens (or one item).
+
+    >>> batches_by_length("abc", [5, 1, 4], 2), batches_by_length("abc", [5, 1, 4], 2, n_tokens=9)
+    ([['a', 'c'], ['b']], [['a'], ['c', 'b']])
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
-    order = sorted(range(len(items)), key=lambda i: (-lengths[i], i))
-    return [[items[i] for i in order[start : start + batch_size]] for start in range(0, len(order), batch_size)]
+    batches: list[list] = []
+    room = 0
+    for i in sorted(range(len(items)), key=lambda i: (-lengths[i], i)):
+        if room == 0:
+            batches.append([])
+            room = batch_size if n_tokens is None else max(1, min(batch_size, n_tokens // max(1, lengths[i])))
+        batches[-1].append(items[i])
+        room -= 1
+    return batches
 
 
 def questions_per_second(run: Callable[[], Sequence], *, repeats: int = 1) -> float:

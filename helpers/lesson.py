@@ -66,6 +66,19 @@ def figure(ax: Axes, summary: str) -> None:
     display(HTML(f'<div style="max-width:52em;font-size:90%;opacity:0.85">{escape(summary)}</div>'))
 
 
+def _controls(options: Mapping[str, Sequence]) -> dict[str, widgets.SelectionSlider]:
+    """A slider over the choices of each option, at the first one."""
+    controls = {
+        name: widgets.SelectionSlider(
+            options=list(choices), value=choices[0], description=name.replace("_", " "), style=_MEASURES
+        )
+        for name, choices in options.items()
+    }
+    for control in controls.values():
+        control.layout.width = "520px"
+    return controls
+
+
 def live_figure(draw: Callable[..., tuple[Axes, str]], **options: Sequence) -> None:
     """A figure that follows its controls, with a plain twin below it for pages without a kernel.
 
@@ -74,13 +87,7 @@ def live_figure(draw: Callable[..., tuple[Axes, str]], **options: Sequence) -> N
     """
     if not options or not all(len(choices) for choices in options.values()):
         raise ValueError("Expected at least one control, each with at least one choice.")
-    controls = {
-        name: widgets.SelectionSlider(
-            options=list(choices), value=choices[0], description=name.replace("_", " "), style=_MEASURES
-        )
-        for name, choices in options.items()
-    }
-    view = widgets.HTML()
+    view, controls = widgets.HTML(), _controls(options)
 
     def redraw(_: object = None) -> None:
         try:
@@ -93,27 +100,27 @@ def live_figure(draw: Callable[..., tuple[Axes, str]], **options: Sequence) -> N
         view.value = f'<img alt="{said}" src="data:image/png;base64,{data}"><div>{said}</div>'
 
     for control in controls.values():
-        control.layout.width = "520px"
         control.observe(redraw, names="value")
     redraw()
     display(widgets.VBox([*controls.values(), view]))
     figure(*draw(**{name: choices[0] for name, choices in options.items()}))
 
 
-def question_box(ask: Callable[[str], str], *, example: str) -> None:
+def question_box(ask: Callable[..., str], *, example: str, **options: Sequence) -> None:
     """A text field whose question is answered by `ask` (question to safe HTML), on Enter or by the button.
 
-    The example is answered at once, below. An error of `ask` is shown in place of an answer.
+    Each option is a sequence of choices that `ask` gets by name, the first one shown at the start. The example is answered at
+    once, below, with the first choices. An error of `ask` is shown in place of an answer.
     """
     field = widgets.Text(example, description="question", layout=widgets.Layout(width="560px"))
     button = widgets.Button(description="ask", button_style="primary")
-    view = widgets.HTML()
+    view, controls = widgets.HTML(), _controls(options)
 
     def answer(_: object = None) -> None:
         button.disabled = True
         view.value = "<i>reading …</i>"
         try:
-            view.value = ask(field.value)
+            view.value = ask(field.value, **{name: control.value for name, control in controls.items()})
         except Exception as error:
             view.value = _sorry(error)
             if not isinstance(error, ValueError):
@@ -123,12 +130,17 @@ def question_box(ask: Callable[[str], str], *, example: str) -> None:
 
     button.on_click(answer)
     field.on_msg(lambda _, content, buffers: answer() if content.get("event") == "submit" else None)
-    display(widgets.VBox([widgets.HBox([field, button]), view]))
-    display(HTML(ask(example)))
+    for control in controls.values():
+        control.observe(answer, names="value")
+    display(widgets.VBox([widgets.HBox([field, button]), *controls.values(), view]))
+    display(HTML(ask(example, **{name: choices[0] for name, choices in options.items()})))
 
 
-def ranking_html(ranking: Ranking, *, answer: str = "", max_words: int = 60) -> str:
-    """Ranked passages as safe HTML, the longer words of the query in bold, the generator's answer (if any) on top."""
+def ranking_html(ranking: Ranking, *, answer: str = "", max_words: int = 60, measure: str = "cosine") -> str:
+    """Ranked passages as safe HTML, the longer words of the query in bold, the generator's answer (if any) on top.
+
+    `measure` says what the scores are.
+    """
     asked = {token for token in tokens(ranking.query) if len(token) > 3 or token.isdigit()}  # not "is", "the"
     items = []
     for passage, score in zip(ranking.passages, ranking.scores, strict=True):
@@ -136,7 +148,8 @@ def ranking_html(ranking: Ranking, *, answer: str = "", max_words: int = 60) -> 
         marked = [f"<b>{escape(w)}</b>" if asked & set(tokens(w)) else escape(w) for w in words[:max_words]]
         more = " …" if len(words) > max_words else ""
         label = " · ".join(part for part in (passage.title, passage.heading) if part)
-        items.append(f"<li><i>{escape(label)}</i> (cosine {score:.2f})<br>{' '.join(marked)}{more}</li>")
+        said = f"{escape(measure)} {score:.3g}" if measure != "cosine" else f"cosine {score:.2f}"
+        items.append(f"<li><i>{escape(label)}</i> ({said})<br>{' '.join(marked)}{more}</li>")
     said = f"<b>answer:</b> {escape(answer)}" if answer else ""
     return _card("#0072B2", f"<i>{escape(ranking.query)}</i><br>{said}<ol>{''.join(items)}</ol>")
 

@@ -7,7 +7,8 @@ showing (`lesson.figure`).
 """
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -32,7 +33,20 @@ MEANING = {  # condition: (colour, marker); the same in every lesson
     "both": (GREEN, "D"),
     "oracle": (PINK, "P"),
     "your data": (RED, "v"),
+    "keywords": ("#882255", "X"),
+    "meaning": ("#56B4E9", "h"),
+    "fused": (GREEN, "p"),
+    "reranked": ("black", ">"),
+    "random order": (GREY, "x"),
 }
+OTHERS = (
+    (BLUE, "o"),
+    (ORANGE, "X"),
+    (GREEN, "p"),
+    (PINK, "h"),
+    ("black", ">"),
+    (GREY, "<"),
+)  # for names without a meaning
 
 
 def new_axes(*, height: float = SIZE[1], width: float = SIZE[0]) -> Axes:
@@ -50,6 +64,14 @@ def plain(text: str) -> str:
 def look_of(condition: str) -> tuple[str, str]:
     """Colour and marker of a condition: `"retrieved, top 3"` looks like `"retrieved"`."""
     return next((look for name, look in MEANING.items() if condition.startswith(name)), (BLUE, "o"))
+
+
+def _looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """A look for each line of a figure: its own meaning's, else the next of `OTHERS`."""
+    others, looks = cycle(OTHERS), {}
+    for name in names:
+        looks[name] = look_of(name) if any(name.startswith(known) for known in MEANING) else next(others)
+    return looks
 
 
 def plot_rates(
@@ -130,11 +152,37 @@ def plot_curves(
         if len(curve) != len(x):
             raise ValueError(f"{name!r} has {len(curve)} points for {len(x)} values of x.")
     ax = ax or new_axes()
+    looks = _looks(curves)
     for name, curve in curves.items():
-        colour, marker = look_of(name)
+        colour, marker = looks[name]
         ax.plot(x, [e.value for e in curve], marker=marker, color=colour, label=f"{name} (n = {curve[0].n})")
         ax.fill_between(x, [e.low for e in curve], [e.high for e in curve], color=colour, alpha=0.18, lw=0)
     ax.set(ylim=(-0.02, 1.02), xlabel=xlabel, ylabel=f"{ylabel} (band: 95 %)", xticks=list(x))
+    ax.set_title(title, loc="left", fontsize=11)
+    return _with_legend(ax)
+
+
+def plot_scaling(
+    curves: Mapping[str, Mapping[float, Estimate]], *, title: str, xlabel: str, ylabel: str, ax: Axes | None = None
+) -> Axes:
+    """One line per name, from x to its estimate, with 95 % intervals and n; both axes are logarithmic.
+
+    Equal steps are equal factors, so a cost that grows with x is a straight line that rises by as much as it goes right. Raises
+    `ValueError` for nothing to draw, and for what has no logarithm.
+    """
+    points = [(x, e.low) for curve in curves.values() for x, e in curve.items()]
+    if not points or min(min(point) for point in points) <= 0:
+        raise ValueError(f"Expected points above 0, intervals and all, got {points[:3]}. A logarithm needs them.")
+    ax, looks = ax or new_axes(), _looks(curves)
+    for name, curve in curves.items():
+        colour, marker = looks[name]
+        reach = np.array([(e.value - e.low, e.high - e.value) for e in curve.values()]).T.clip(min=0)
+        label = f"{plain(name)} (n = {min((e.n for e in curve.values()), default=0)})"
+        values = [e.value for e in curve.values()]
+        ax.errorbar(
+            list(curve), values, yerr=reach.reshape(2, -1), fmt=f"{marker}-", color=colour, capsize=3, label=label
+        )
+    ax.set(xscale="log", yscale="log", xlabel=f"{xlabel} (log)", ylabel=f"{ylabel} (log, bars: 95 %)")
     ax.set_title(title, loc="left", fontsize=11)
     return _with_legend(ax)
 

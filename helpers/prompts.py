@@ -2,16 +2,21 @@
 
 One wording, with or without passages, in the chat format that the model was tuned on. Every prompt of the workbook is made
 here, so that arms differ in what the model reads and in nothing else. The question stands before *and* after the passages,
-which a small model needs. The wording was chosen among ten on questions of the split `fact`, never on test questions.
+which a small model needs. The wording `GROUNDED` was chosen among ten on questions of the split `fact`, never on test questions.
 Taught in `00_start_here` and `03_generation`. Leaves out: other wordings (`06_lost_in_the_middle` varies them).
 """
 
 from collections.abc import Sequence
+from string import Formatter
 
 from helpers.corpus import Passage
 
 CLOSED_BOOK = "Answer briefly: {question}"
 GROUNDED = "Question: {question}\n\n{passages}\n\nUsing the text above, answer briefly: {question}"
+MAY_REFUSE = (
+    "Question: {question}\n\n{passages}\n\nUsing the text above, answer briefly. "
+    "If the text does not say, answer: I don't know. {question}"
+)
 
 
 def closed_book(question: str) -> list[dict[str, str]]:
@@ -19,12 +24,17 @@ def closed_book(question: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": CLOSED_BOOK.format(question=_checked(question))}]
 
 
-def with_passages(question: str, passages: Sequence[Passage]) -> list[dict[str, str]]:
-    """Chat messages that ask `question` around the passages, in the order given (best first, as a rule)."""
+def with_passages(question: str, passages: Sequence[Passage], *, template: str = GROUNDED) -> list[dict[str, str]]:
+    """Chat messages that ask `question` around the passages, in the order given (best first, as a rule).
+
+    `template` has the fields {question} and {passages}, and no other.
+    """
     if not passages:
         raise ValueError("Expected at least one passage; to ask without any, use `closed_book`.")
+    if {name for _, name, _, _ in Formatter().parse(template) if name is not None} != {"question", "passages"}:
+        raise ValueError(f"A template needs the fields {{question}} and {{passages}}, and no other; got {template!r}.")
     shown = "\n\n".join(passage.text for passage in passages)
-    return [{"role": "user", "content": GROUNDED.format(question=_checked(question), passages=shown)}]
+    return [{"role": "user", "content": template.format(question=_checked(question), passages=shown)}]
 
 
 def _checked(question: str) -> str:

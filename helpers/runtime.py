@@ -20,6 +20,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 IMPORT_NAMES = {
     "faiss-cpu": "faiss",
+    "pystemmer": "Stemmer",
+    "pytrec-eval-terrier": "pytrec_eval",
     "pyyaml": "yaml",
     "huggingface-hub": "huggingface_hub",
     "scikit-learn": "sklearn",

@@ -8,10 +8,11 @@ adds Holm's correction).
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 CONFIDENCE = 0.95
@@ -60,12 +61,55 @@ def paired_difference(a: Sequence[float], b: Sequence[float], *, seed: int = 0) 
     0.5
     """
     first, second = _checked(a), _checked(b)
-    if len(first) != len(second):
-        raise ValueError(
-            f"A paired difference needs the same items: got {len(first)} and {len(second)} scores. "
-            "Keep only the items that both conditions answered."
-        )
+    _check_paired(first, second)
     return mean(first - second, seed=seed)
+
+
+def difference(a: Sequence[float], b: Sequence[float], *, seed: int = 0) -> Estimate:
+    """Mean of `a` minus mean of `b`, for two different sets of items, with a bootstrap interval; `n` is the smaller number.
+
+    >>> difference([1, 1, 0, 1], [0, 1]).value
+    0.25
+    """
+    return _compared(lambda x, y, axis: x.mean(axis) - y.mean(axis), _checked(a), _checked(b), paired=False, seed=seed)
+
+
+def ratio_of_means(a: Sequence[float], b: Sequence[float], *, seed: int = 0) -> Estimate:
+    """Mean of `a` over mean of `b` for the same items in the same order (seconds, say), with a paired bootstrap interval.
+
+    >>> ratio_of_means([2, 4], [1, 2]).value
+    2.0
+    """
+    first, second = _checked(a), _checked(b)
+    _check_paired(first, second)
+    if (second <= 0).any():
+        raise ValueError("A ratio needs numbers above 0 below the line; some are 0 or less. Leave those items out.")
+    return _compared(lambda x, y, axis: x.mean(axis) / y.mean(axis), first, second, paired=True, seed=seed)
+
+
+def rank_correlation(levels: Sequence[float], scores: ArrayLike, *, seed: int = 0) -> Estimate:
+    """Spearman's rank correlation of `levels` with the mean score at each, from scores [n_items, n_levels]; items are resampled.
+
+    -1: every step up lowers the mean. With few levels it takes few values, and so does its interval.
+
+    >>> print(rank_correlation([0, 1, 2], [[1, 1, 0], [1, 0, 0]]))
+    -1.00 [-1.00, -0.87], n = 2
+    """
+    table = np.asarray(scores, dtype=float)
+    if table.ndim != 2 or table.shape[1] != len(levels) or len(levels) < 3 or not np.isfinite(table).all():
+        raise ValueError(
+            f"Expected finite scores [n_items, {len(levels)}] of at least 3 levels, got shape {table.shape}."
+        )
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(len(table), size=(N_RESAMPLES, len(table)))
+    found = [_spearman(levels, means) for means in table[drawn].mean(axis=1)]
+    low, high = np.quantile(found, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Estimate(_spearman(levels, table.mean(axis=0)), float(low), float(high), len(table))
+
+
+def _spearman(levels: Sequence[float], means: np.ndarray) -> float:
+    """The rank correlation; 0 if all means are the same."""
+    return 0.0 if np.ptp(means) == 0 else float(stats.spearmanr(levels, means).statistic)
 
 
 def n_for_half_width(half_width: float, *, p: float = 0.5) -> int:
@@ -113,18 +157,42 @@ def _checked(scores: Sequence[float]) -> np.ndarray:
     return values
 
 
+def _check_paired(first: np.ndarray, second: np.ndarray) -> None:
+    if len(first) != len(second):
+        raise ValueError(
+            f"A paired comparison needs the same items: got {len(first)} and {len(second)} scores. "
+            "Keep only the items that both conditions answered."
+        )
+
+
 def _bootstrap(values: np.ndarray, seed: int) -> tuple[float, float]:
     if len(values) == 1 or np.ptp(values) == 0:
         return float(values.min()), float(values.max())
+    return _interval((values,), np.mean, paired=False, method="BCa", seed=seed)
+
+
+def _compared(statistic: Callable, a: np.ndarray, b: np.ndarray, *, paired: bool, seed: int) -> Estimate:
+    value, n = float(statistic(a, b, axis=-1)), min(len(a), len(b))
+    if n == 1 or np.ptp(a) == np.ptp(b) == 0:
+        return Estimate(value, value, value, n)
+    return Estimate(value, *_interval((a, b), statistic, paired=paired, method="percentile", seed=seed), n)
+
+
+def _interval(
+    samples: tuple[np.ndarray, ...], statistic: Callable, *, paired: bool, method: str, seed: int
+) -> tuple[float, float]:
+    """scipy's bootstrap interval: bias-corrected and accelerated (BCa) for means; percentiles for two samples."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         result = stats.bootstrap(
-            (values,),
-            np.mean,
+            samples,
+            statistic,
             n_resamples=N_RESAMPLES,
             batch=500,
+            paired=paired,
+            method=method,
+            vectorized=True,
             confidence_level=CONFIDENCE,
             rng=np.random.default_rng(seed),
         )
-    interval = result.confidence_interval
-    return float(interval.low), float(interval.high)
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)

@@ -18,7 +18,14 @@ STATED = [
     *(r for extra in PROJECT["optional-dependencies"].values() for r in extra),
 ]
 ON_CONDA_FORGE = {"torch": "pytorch-cpu", "huggingface-hub": "huggingface_hub"}  # other names than on PyPI
-IMPORTED_AS = {"faiss-cpu": "faiss", "pyyaml": "yaml", "scikit-learn": "sklearn"}  # other names than on PyPI
+NOT_ON_CONDA_FORGE = {"pytrec-eval-terrier"}
+IMPORTED_AS = {  # other names than on PyPI
+    "faiss-cpu": "faiss",
+    "pystemmer": "Stemmer",
+    "pytrec-eval-terrier": "pytrec_eval",
+    "pyyaml": "yaml",
+    "scikit-learn": "sklearn",
+}
 COMES_WITH = {
     "IPython": "ipykernel",
     "jupyter_client": "nbclient",
@@ -108,8 +115,11 @@ def test_the_bounds_admit_what_colab_has(name, version):
 def test_conda_gets_the_same_dependencies_by_its_own_names():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))
     stated = [Requirement(requirement) for requirement in PROJECT["dependencies"]]
-    expected = [f"{ON_CONDA_FORGE.get(r.name, r.name)}{r.specifier}" for r in stated]
-    assert environment["dependencies"] == [f"python{PROJECT['requires-python']}", "pip", *expected]
+    expected = [
+        f"{ON_CONDA_FORGE.get(r.name, r.name)}{r.specifier}" for r in stated if r.name not in NOT_ON_CONDA_FORGE
+    ]
+    from_pip = {"pip": [f"{r.name}{r.specifier}" for r in stated if r.name in NOT_ON_CONDA_FORGE]}
+    assert environment["dependencies"] == [f"python{PROJECT['requires-python']}", "pip", *expected, from_pip]
     assert environment["channels"] == ["conda-forge", "nodefaults"]
 
 

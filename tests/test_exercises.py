@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import lesson
-from helpers.exercises import EXERCISES, cosine_of_45_degrees, mean_of_real_tokens, public_passages
+from helpers.corpus import Passage
+from helpers.exercises import EXERCISES, cosine_of_45_degrees, fuse, mean_of_real_tokens, public_passages
+from helpers.retrieval import FusedRetriever, Ranking
 
 TAKES_A_FUNCTION = {name for name, e in EXERCISES.items() if inspect.signature(e.solution).parameters}
 ANYTHING = [
@@ -109,7 +111,7 @@ def test_an_error_inside_the_learners_function_reaches_the_learner(name):
 
 @pytest.mark.parametrize("name", sorted(TAKES_A_FUNCTION))
 def test_a_function_of_other_parameters_or_called_too_early_is_told(name):
-    wanted = "expected a function of (corpus|vectors, mask)"
+    wanted = "expected a function of [a-z_]+(, [a-z_]+)*"
     assert re.search(f"{wanted}, but yours can't be called so: ", said(name, lambda: None))
     assert re.search(f"{wanted}, but yours can't be called so: ", said(name, lambda a, b, c: None))
     assert re.search(f"{wanted}, got .*: give its name, without calling it", said(name, [1.0]))
@@ -139,6 +141,26 @@ def test_a_function_of_other_parameters_or_called_too_early_is_told(name):
         ),
         ("01.3", lambda v, m: v * m[:, None], "expected one vector of shape (2,), got (3, 2)"),
         ("01.3", lambda v, m: ["a", "b"], "expected one vector of shape (2,), got ['a', 'b']"),
+        ("02.1", 1 / 3, "that is the reciprocal rank"),
+        ("02.1", 0.63, "divide 1 by log2(rank + 1)"),
+        ("02.2", 10, "that is without overlap"),
+        ("02.2", 14, "the first piece covers 100 tokens"),
+        ("02.3", lambda a, b: a + b, "should give ['b', 'a', 'd', 'c'], got ['a', 'b', 'c', 'b', 'd', 'a']"),
+        ("02.3", lambda a, b: "bad", "should give ['b', 'a', 'd', 'c'], got 'bad'"),
+        ("03.1", "retrieval miss", "was the right passage read?"),
+        ("03.1", "hallucination", "the names are: should have refused, retrieval miss, format miss, cut off, reader miss"),
+        ("03.2", 0.15, "what do the others contribute?"),
+        ("03.2", 0.32, "mix the two accuracies"),
+        (
+            "03.3",
+            lambda r, t: r.scores[0] > t,
+            "with scores (0.5, 0.1) and the threshold 0.5 it should give True, got False",
+        ),
+        (
+            "03.3",
+            lambda r, t: r.scores,
+            "with scores (0.7, 0.2) and the threshold 0.5 it should give True, got (0.7, 0.2)",
+        ),
     ],
 )
 def test_typical_wrong_attempts_are_told_what_is_off(name, attempt, message):
@@ -161,6 +183,12 @@ def test_typical_wrong_attempts_are_told_what_is_off(name, attempt, message):
         ("01.3", lambda v, m: list(mean_of_real_tokens(v, m))),
         ("01.3", lambda v, m: torch.tensor(mean_of_real_tokens(v, m))),
         ("01.3", lambda v, m: (s := v[m == 1].sum(0)) / np.linalg.norm(s)),
+        *[("02.1", x) for x in (0.5, np.float32(0.5), Fraction(1, 2))],
+        *[("02.2", n) for n in (13, 13.0, np.int64(13))],
+        ("02.3", lambda a, b: tuple(fuse(a, b))),
+        ("03.1", "Reader-miss"),
+        *[("03.2", x) for x in (0.18, np.float32(0.18), Fraction(9, 50))],
+        ("03.3", lambda r, t: np.bool_(max(r.scores) >= t)),
     ],
 )
 def test_right_attempts_pass_however_they_are_written(name, attempt):
@@ -172,6 +200,25 @@ def test_right_attempts_pass_however_they_are_written(name, attempt):
 def test_only_the_right_cosine_passes(cosine):
     wrong = EXERCISES["01.1"].wrong_with(cosine)
     assert (wrong == "") == (abs(cosine - cosine_of_45_degrees()) < 0.005)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.permutations("abcdef"), st.permutations("abcdef"))
+def test_the_fusion_of_the_exercise_is_the_one_of_the_library(first, second):
+    class Fixed:
+        def __init__(self, ids):
+            self.passages = [Passage(i, i, "", "", i) for i in "abcdef"]
+            self.found = tuple(next(p for p in self.passages if p.id == i) for i in ids)
+
+        def search(self, queries, k):
+            return [Ranking(query, self.found[:k], (0.0,) * k) for query in queries]
+
+    ids = FusedRetriever([Fixed(first), Fixed(second)]).search(["?"], 6)[0].ids
+
+    def score(i):
+        return round(1 / (61 + first.index(i)) + 1 / (61 + second.index(i)), 12)
+
+    assert [score(i) for i in fuse(first, second)] == [score(i) for i in ids]
 
 
 def test_a_learners_text_is_shown_as_text():

@@ -191,6 +191,19 @@ def test_the_button_asks_what_stands_in_the_field_and_the_example_is_answered_be
     assert not button.disabled
 
 
+def test_the_choices_beside_a_question_go_to_ask_and_moving_one_asks_again(shown):
+    def ask(question: str, *, way: str, k: int) -> str:
+        return f"{question} {way} {k}"
+
+    lesson.question_box(ask, example="Why?", way=["words", "meaning"], k=[3, 5])
+    assert shown[-1].data == "Why? words 3"
+    ways, ks = [w for w in all_widgets(shown) if isinstance(w, widgets.SelectionSlider)]
+    assert (ways.description, ways.options, ks.options) == ("way", ("words", "meaning"), (3, 5))
+    ks.value = 5
+    ways.value = "meaning"
+    assert the(widgets.HTML, shown).value == "Why? meaning 5"
+
+
 def test_enter_asks_too_and_typing_does_not(shown):
     asked = []
     field, _, view = boxed(shown, lambda question: asked.append(question) or question)
@@ -260,6 +273,13 @@ def test_a_ranking_marks_the_words_of_the_query_and_escapes_everything():
 def test_a_ranking_without_an_answer_says_nothing_of_one():
     page = lesson.ranking_html(Ranking("q", (Passage("p", "d", "T", "H", "b"),), (0.5,)))
     assert "answer:" not in page and "<i>T · H</i>" in page
+
+
+def test_the_scores_of_a_ranking_are_named():
+    ranking = Ranking("q", (Passage("p", "d", "T", "H", "b"),), (0.03252,))
+    assert "(cosine 0.03)" in lesson.ranking_html(ranking)
+    assert "(sum of 1/rank 0.0325)" in lesson.ranking_html(ranking, measure="sum of 1/rank")
+    assert "(&lt;u&gt; 0.0325)" in lesson.ranking_html(ranking, measure="<u>")
 
 
 def test_the_source_of_a_helper_is_shown_as_it_is():

@@ -104,6 +104,32 @@ def test_strips_show_every_value_and_the_medians():
     assert ticks(ax.yaxis) == ["one  (n = 3)", "two  (n = 1)"]
 
 
+def test_scaling_is_drawn_on_two_logarithmic_axes_with_intervals_and_n():
+    curves = {
+        "exact": {1_000: Estimate(1.0, 0.5, 2.0, 9), 10_000: Estimate(10.0, 5.0, 20.0, 9)},
+        "IVF": {1_000: Estimate(2, 2, 2, 1)},
+    }
+    ax = plots.plot_scaling(curves, title=TITLE, xlabel="vectors", ylabel="seconds")
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("vectors (log)", "seconds (log, bars: 95 %)")
+    assert legend(ax) == ["exact (n = 9)", "IVF (n = 1)"]
+    points, _, (bars,) = ax.containers[0]
+    np.testing.assert_allclose(points.get_xydata().astype(float), [(1_000, 1), (10_000, 10)])
+    np.testing.assert_allclose([segment[:, 1] for segment in bars.get_segments()], [(0.5, 2), (5, 20)])
+    assert [c[0].get_color() for c in ax.containers] == [plots.BLUE, plots.ORANGE]
+    with pytest.raises(ValueError, match="Expected points above 0, intervals and all, got .* A logarithm needs them"):
+        plots.plot_scaling({"exact": {1_000: Estimate(1.0, 0.0, 2.0, 9)}}, title=TITLE, xlabel="x", ylabel="y")
+    with pytest.raises(ValueError, match=r"got \[\]"):
+        plots.plot_scaling({"exact": {}}, title=TITLE, xlabel="x", ylabel="y")
+
+
+def test_curves_without_a_meaning_of_their_own_can_be_told_apart():
+    curve = [Estimate(0.5, 0.4, 0.6, 9)]
+    ax = plots.plot_curves(dict.fromkeys(["one", "oracle", "two"], curve), [1], title=TITLE, xlabel="x", ylabel="y")
+    looks = [(line.get_color(), line.get_marker()) for line in ax.lines]
+    assert looks == [plots.OTHERS[0], plots.MEANING["oracle"], plots.OTHERS[1]]
+
+
 def test_a_map_names_its_groups_with_their_sizes_and_its_stars():
     points = np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 0.0]])
     ax = plots.plot_map(points, ["a", "b", "a"], title=TITLE, stars={"your text": np.array([1.0, 0.5])})

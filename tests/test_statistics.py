@@ -8,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import statistics
-from helpers.statistics import Estimate, mean, n_for_half_width, n_to_decide, paired_difference, rate
+from helpers.statistics import (
+    Estimate,
+    difference,
+    mean,
+    n_for_half_width,
+    n_to_decide,
+    paired_difference,
+    rate,
+    ratio_of_means,
+)
 
 QUICKLY = settings(max_examples=40, deadline=None)
 BITS = st.lists(st.integers(0, 1), min_size=1, max_size=60)
@@ -104,6 +113,34 @@ def test_a_difference_the_other_way_round_has_the_other_sign(pairs):
         pytest.approx(-back.high, abs=0.07),
         pytest.approx(-back.low, abs=0.07),
     )
+
+
+def test_a_difference_of_two_groups_by_hand_and_its_interval_is_that_of_the_normal():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(3, 1, 400), rng.normal(1, 2, 300)
+    estimate = difference(a, b)
+    assert estimate.value == pytest.approx(a.mean() - b.mean()) and estimate.n == 300
+    reach = 1.96 * np.sqrt(a.var() / 400 + b.var() / 300)
+    assert (estimate.high - estimate.low) / 2 == pytest.approx(reach, rel=0.05)
+    assert difference([1, 1], [0, 0, 0]) == Estimate(1.0, 1.0, 1.0, 2)
+
+
+def test_a_ratio_of_means_is_paired_and_knows_no_units():
+    rng = np.random.default_rng(0)
+    b = rng.uniform(1, 9, 200)
+    a = 3 * b * rng.uniform(0.9, 1.1, 200)
+    ratio = ratio_of_means(a, b)
+    assert ratio.value == pytest.approx(a.sum() / b.sum()) and ratio.n == 200
+    assert 2.9 < ratio.low < ratio.value < ratio.high < 3.1
+    assert ratio_of_means(a * 1000, b * 1000).value == pytest.approx(ratio.value)
+    assert ratio_of_means([2, 4, 6], [1, 2, 3]) == Estimate(2.0, 2.0, 2.0, 3)
+
+
+def test_a_ratio_to_nothing_is_refused():
+    with pytest.raises(ValueError, match="A ratio needs numbers above 0 below the line"):
+        ratio_of_means([1, 2], [0, 2])
+    with pytest.raises(ValueError, match="needs the same items: got 2 and 1 scores"):
+        ratio_of_means([1, 2], [1])
 
 
 @QUICKLY
