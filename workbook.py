@@ -133,7 +133,7 @@ def install_part(part: str, version: str) -> None:
         output_of(venv_python(), "-m", "ensurepip", "--upgrade", "--default-pip")
         if not output_of(venv_python(), "-m", "pip", "--version"):
             raise Problem(f"{venv_folder()} has no pip and can't get it. {ON_DEBIAN}")
-    cost = "about 3 minutes and 2 GB the first time" if part == "run" else "less than a minute"
+    cost = "about 4 minutes and 2.6 GB the first time" if part == "run" else "less than a minute"
     print(f"Installing the packages to {part} the workbook: {cost}", flush=True)
     if pip_install(part, locked=True):
         return

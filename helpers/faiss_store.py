@@ -97,6 +97,10 @@ class FaissStore(CheckedStore):
             index = faiss.index_factory(d, self.variant, faiss.METRIC_INNER_PRODUCT)
             for clustering in (part.cp for part in (index, getattr(index, "pq", None)) if hasattr(part, "cp")):
                 clustering.min_points_per_centroid = 1  # FAISS would warn hundreds of times below 39
+            if isinstance(index, faiss.IndexIVFPQ):
+                index.do_polysemous_training = (
+                    False  # minutes for codes compared by Hamming distance, which nobody does here
+                )
             index.train(vectors)
         except RuntimeError as error:
             said = str(error).rsplit("failed: ", 1)[-1].strip()

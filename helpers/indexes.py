@@ -2,8 +2,8 @@
 
 Exact search compares a question with every vector. The three approximate indexes of FAISS look at a part: IVF at the nearest of many
 cells, HNSW along a graph of neighbours, IVF-PQ in cells that keep a short code of every vector. Each has one setting that trades recall
-for speed; `KINDS` is the table. `enlarge` makes as many vectors as wanted out of real ones, `measure_indexes` measures, and
-`fastest_with_recall` and `crossover` read the rows. Taught in `02_retrieval`. Leaves out: intervals (`statistics`), filters, deletion,
+for speed; `KINDS` is the table. `measure_indexes` measures; `synthetic` makes as many vectors as wanted out of real ones, and
+`index_choice` reads the rows. Taught in `02_retrieval`. Leaves out: intervals (`statistics`), filters, deletion,
 many questions at once, a second look at the candidates of IVF-PQ with whole vectors, indexes on disk or on a GPU.
 """
 
@@ -22,9 +22,8 @@ import pandas as pd
 from helpers import experiments
 from helpers.retrieval import check_k
 from helpers.runtime import n_threads
+from helpers.synthetic import check_unit
 
-NOISE = 1.5  # length of the noise beside vectors of length 1, see `enlarge`
-CHUNK = 4_096  # vectors made at once
 TO_TRAIN_A_CELL = 40  # vectors; FAISS advises 39 to 256, and so few keep a million vectors affordable
 TO_TRAIN_CODES = 10_000  # vectors; FAISS advises 39 to 256 for each of the 256 values of a byte
 NUMBERS_PER_BYTE = 4  # IVF-PQ keeps 1 byte for 4 numbers, which take 16 bytes otherwise
@@ -61,61 +60,6 @@ class Setting:
     value: int
 
 
-@dataclass(frozen=True)
-class Choice:
-    """A setting chosen on every other question, and what the remaining ones say of it, question by question."""
-
-    kind: str
-    n: int
-    parameter: str
-    value: int
-    recalls: tuple[float, ...]
-    seconds: tuple[float, ...]
-
-    @property
-    def queries_per_second(self) -> float:
-        """How many questions one after the other are answered in a second."""
-        return len(self.seconds) / sum(self.seconds)
-
-
-def enlarge(vectors: np.ndarray, n: int, *, seed: int, noise: float = NOISE) -> np.ndarray:
-    """`n` vectors of length 1, float32 [n, d]: the real ones first (only the first `n` if there are more), then synthetic ones.
-
-    A synthetic vector is a real one, drawn at random, plus Gaussian noise of expected squared length `noise`², scaled to length 1. The
-    noise has the covariance of the real vectors, so it goes where passages differ: a smoothed bootstrap (Silverman and Young, 1987).
-    How they differ from real passages: they fill equally blurred clouds around the few real ones instead of bringing new topics, and none
-    is a near-copy of another, as real revisions are. With the default the nearest neighbour of a synthetic vector has a cosine of 0.57
-    among 50,000 (0.66 among the real passages of `data/company`). Less noise makes islands, which suit cells (IVF), while HNSW loses
-    its way between them. Nobody wrote them: they measure speed, memory and agreement with exact search, never relevance. A longer result
-    begins with the shorter one of the same seed (but for rounding). Nothing of size [n, d] is made besides the result.
-    """
-    real = _checked(vectors, "vectors")
-    if n < 1 or not noise > 0:
-        raise ValueError(f"Expected n of 1 or more and noise above 0, got {n} and {noise}.")
-    if n <= len(real):
-        return real[:n].copy()
-    which, what = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(2))
-    shape, parents = noise * _shape(real), which.integers(len(real), size=n - len(real))
-    result = np.empty((n, real.shape[1]), dtype=np.float32)
-    result[: len(real)] = real
-    for start in range(len(real), n, CHUNK):
-        part = result[start : start + CHUNK]
-        np.matmul(what.standard_normal(part.shape, dtype=np.float32), shape, out=part)
-        part += real[parents[start - len(real) :][: len(part)]]
-        part /= np.linalg.norm(part, axis=1, keepdims=True)
-    return result
-
-
-def _shape(real: np.ndarray) -> np.ndarray:
-    """The matrix [d, d] that gives standard normal vectors the covariance of `real` and a mean squared length of 1."""
-    centred = real - real.mean(axis=0, dtype=np.float64)
-    variances, directions = np.linalg.eigh(centred.T @ centred)
-    if variances.sum() < TIE:
-        raise ValueError("Expected at least two different vectors: one alone does not show how passages differ.")
-    lengths = np.sqrt(np.maximum(variances, 0) / variances.sum())
-    return ((directions * lengths) @ directions.T).astype(np.float32)
-
-
 def n_cells(n: int) -> int:
     """IVF's number of cells for `n` vectors: about 4·√n, as FAISS advises, but never fewer than 39 vectors a cell.
 
@@ -146,7 +90,7 @@ def build_index(kind: str, vectors: np.ndarray) -> faiss.Index:
     from than FAISS advises, which does no harm as they learn from all that they will encode.
     """
     _check_kind(kind)
-    vectors = _checked(vectors, "vectors")
+    vectors = check_unit(vectors, "vectors")
     index = _empty_index(kind, *vectors.shape)
     if not index.is_trained:
         n_wanted = max(TO_TRAIN_A_CELL * index.nlist, TO_TRAIN_CODES if kind == "IVF-PQ" else 0)
@@ -224,7 +168,7 @@ def measure_index(
     queries_per_second, and per query `recalls` and `query_seconds`. Queries come one at a time, each searched by one thread, called from
     Python; the median of three passes, or one pass if it takes long. `best` is from `best_scores`, to compute it once for all kinds.
     """
-    vectors, queries = _checked(vectors, "vectors"), _checked(queries, "queries")
+    vectors, queries = check_unit(vectors, "vectors"), check_unit(queries, "queries")
     if vectors.shape[1] != queries.shape[1]:
         raise ValueError(f"Expected queries of length {vectors.shape[1]}, as the vectors, got {queries.shape[1]}.")
     best = best_scores(vectors, queries, k) if best is None else best
@@ -287,10 +231,10 @@ def measure_indexes(
     Each index is stored as soon as it is measured (`experiments.measure`); exact search settles what is right once per size. Memory, for
     n vectors of 384 numbers: 1.5 kB · n for the vectors, and as much again (HNSW a fifth, IVF up to half more) for one index at a time.
     """
-    vectors, queries = _checked(vectors, "vectors"), _checked(queries, "queries")
+    vectors, queries = check_unit(vectors, "vectors"), check_unit(queries, "queries")
     if not len(sizes) or not all(k <= n <= len(vectors) for n in sizes):
         raise ValueError(
-            f"Expected sizes from k = {k} to the {len(vectors)} vectors there are, got {list(sizes)}. Try `enlarge`."
+            f"Expected sizes from k = {k} to the {len(vectors)} vectors there are, got {list(sizes)}. Try `synthetic.enlarge`."
         )
     batches = [[_setting(kind, n, v) for v in values_to_try(kind, n)] for n in sorted(sizes) for kind in kinds]
 
@@ -320,63 +264,9 @@ def _setting(kind: str, n: int, value: int) -> Setting:
     return Setting(f"{kind}, {n} vectors, {KINDS[kind].parameter or 'all'} {value}", kind, n, value)
 
 
-def fastest_with_recall(rows: pd.DataFrame, kind: str, n: int, *, recall: float = 0.95) -> Choice | None:
-    """The setting with the most queries per second among those of mean recall >= `recall`; `None` if no setting reaches it.
-
-    It is chosen on the even queries (the 1st, 3rd, …) and reported on the odd ones, which had no part in the choice: their recall may
-    fall short. All kinds are reported on the same queries in the same order, so `seconds` of two choices are pairs.
-    """
-    found = _rows_of(rows, kind)
-    found = found[found["n_vectors"] == n]
-    if found.empty:
-        there = sorted(set(_rows_of(rows, kind)["n_vectors"].tolist()))
-        raise ValueError(f"No rows for {kind!r} with {n} vectors; it was measured with {there}. Measure it first.")
-    if len(found["recalls"].iloc[0]) < 2:
-        raise ValueError("Expected at least two queries: one half chooses the setting, the other half judges it.")
-    enough = [row for row in found.to_dict("records") if np.mean(row["recalls"][::2]) >= recall - 1e-12]
-    if not enough:
-        return None
-    row = min(enough, key=lambda row: sum(row["query_seconds"][::2]))
-    judged = tuple(row["recalls"][1::2]), tuple(row["query_seconds"][1::2])
-    return Choice(kind, n, row["parameter"], row["value"], *judged)
-
-
-def crossover(rows: pd.DataFrame, kind: str, *, recall: float = 0.95) -> int | None:
-    """The smallest measured number of vectors at which `kind`, with `recall`, answers faster than exact search; `None` if never.
-
-    Both are judged by `fastest_with_recall`. It is a point between measured sizes at best: say which were measured.
-    """
-    for n in sorted(set(_rows_of(rows, kind)["n_vectors"].tolist())):
-        choice, exact = fastest_with_recall(rows, kind, n, recall=recall), fastest_with_recall(rows, "exact", n)
-        if choice and choice.queries_per_second > exact.queries_per_second:
-            return n
-    return None
-
-
-def _rows_of(rows: pd.DataFrame, kind: str) -> pd.DataFrame:
-    found = rows[rows["kind"] == kind]
-    if found.empty:
-        raise ValueError(f"No rows for {kind!r}; there are {sorted(set(rows['kind']))}. Measure it first.")
-    return found
-
-
 def _check_kind(kind: str) -> None:
     if kind not in KINDS:
         raise ValueError(f"There is no index {kind!r}. Those there are: {', '.join(KINDS)}.")
-
-
-def _checked(vectors: np.ndarray, name: str) -> np.ndarray:
-    """`vectors` as float32 in row order, a copy only if they are not. Raises `ValueError` unless [n, d] and of length 1."""
-    array = np.ascontiguousarray(vectors, dtype=np.float32)
-    if array.ndim != 2 or not array.size:
-        raise ValueError(f"Expected {name} as an array [n, d] with at least one row, got shape {array.shape}.")
-    lengths = np.sqrt(np.einsum("nd,nd->n", array, array))
-    if not np.all(np.abs(lengths - 1) < 1e-3):
-        worst = int(np.argmax(np.nan_to_num(np.abs(lengths - 1), nan=np.inf)))
-        raise ValueError(
-            f"Expected {name} of length 1, but row {worst} has length {lengths[worst]:.3g}. Divide each by its length."
-        )
-    return array
 
 
 def _digest(vectors: np.ndarray) -> str:

@@ -154,6 +154,12 @@ def ranking_html(ranking: Ranking, *, answer: str = "", max_words: int = 60, mea
     return _card("#0072B2", f"<i>{escape(ranking.query)}</i><br>{said}<ol>{''.join(items)}</ol>")
 
 
+def folded(summary: str, text: str) -> str:
+    """A long text as safe HTML behind a line to click on."""
+    style = "white-space:pre-wrap;max-width:52em;font-size:90%"
+    return f'<details><summary>{escape(summary)}</summary><pre style="{style}">{escape(text)}</pre></details>'
+
+
 def conclude(verdict: Verdict, *, prediction: Mapping[str, float] | None = None, published: str = "") -> HTML:
     """The rendered verdict: estimates, intervals, thresholds, distance from the prediction, open parts."""
     colour = _COLOURS.get(verdict.verdict, "#946200")  # supported only if limited: neither of them

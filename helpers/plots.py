@@ -33,6 +33,7 @@ MEANING = {  # condition: (colour, marker); the same in every lesson
     "both": (GREEN, "D"),
     "oracle": (PINK, "P"),
     "your data": (RED, "v"),
+    "wrong": ("black", "*"),
     "keywords": ("#882255", "X"),
     "meaning": ("#56B4E9", "h"),
     "fused": (GREEN, "p"),
@@ -155,11 +156,16 @@ def plot_curves(
     looks = _looks(curves)
     for name, curve in curves.items():
         colour, marker = looks[name]
-        ax.plot(x, [e.value for e in curve], marker=marker, color=colour, label=f"{name} (n = {curve[0].n})")
+        ax.plot(x, [e.value for e in curve], marker=marker, color=colour, label=f"{name} ({_n_of(curve)})")
         ax.fill_between(x, [e.low for e in curve], [e.high for e in curve], color=colour, alpha=0.18, lw=0)
     ax.set(ylim=(-0.02, 1.02), xlabel=xlabel, ylabel=f"{ylabel} (band: 95 %)", xticks=list(x))
     ax.set_title(title, loc="left", fontsize=11)
     return _with_legend(ax)
+
+
+def _n_of(curve: Sequence[Estimate]) -> str:
+    least, most = (pick(estimate.n for estimate in curve) for pick in (min, max))
+    return f"n = {least}" if least == most else f"n = {least} to {most}"
 
 
 def plot_scaling(

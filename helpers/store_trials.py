@@ -12,7 +12,8 @@ import pandas as pd
 
 from helpers import experiments
 from helpers.corpus import Corpus, Passage
-from helpers.indexes import KINDS, Choice, fastest_with_recall
+from helpers.index_choice import Choice, fastest_with_recall
+from helpers.indexes import KINDS
 from helpers.ranking_metrics import evaluate
 from helpers.retrieval import DenseRetriever, Ranking
 from helpers.searching import Asked

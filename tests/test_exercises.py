@@ -148,7 +148,11 @@ def test_a_function_of_other_parameters_or_called_too_early_is_told(name):
         ("02.3", lambda a, b: a + b, "should give ['b', 'a', 'd', 'c'], got ['a', 'b', 'c', 'b', 'd', 'a']"),
         ("02.3", lambda a, b: "bad", "should give ['b', 'a', 'd', 'c'], got 'bad'"),
         ("03.1", "retrieval miss", "was the right passage read?"),
-        ("03.1", "hallucination", "the names are: should have refused, retrieval miss, format miss, cut off, reader miss"),
+        (
+            "03.1",
+            "hallucination",
+            "the names are: should have refused, retrieval miss, format miss, cut off, reader miss",
+        ),
         ("03.2", 0.15, "what do the others contribute?"),
         ("03.2", 0.32, "mix the two accuracies"),
         (

@@ -12,15 +12,11 @@ from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
 from helpers import indexes, runtime
+from helpers.index_choice import Choice, crossover, fastest_with_recall
 from helpers.indexes import (
-    CHUNK,
     KINDS,
-    Choice,
     best_scores,
     build_index,
-    crossover,
-    enlarge,
-    fastest_with_recall,
     measure_index,
     measure_indexes,
     n_bytes,
@@ -28,6 +24,7 @@ from helpers.indexes import (
     recall_at_k,
     values_to_try,
 )
+from helpers.synthetic import CHUNK, check_unit, enlarge
 
 QUICKLY = settings(max_examples=40, deadline=None)
 
@@ -139,8 +136,8 @@ def test_vectors_must_be_rows_of_length_1(vectors, said):
 
 def test_vectors_that_are_as_faiss_wants_them_are_not_copied():
     rows = unit(5, 4)
-    assert indexes._checked(rows, "vectors") is rows
-    assert indexes._checked(rows.astype(np.float64)[:, ::-1], "vectors").flags.c_contiguous
+    assert check_unit(rows, "vectors") is rows
+    assert check_unit(rows.astype(np.float64)[:, ::-1], "vectors").flags.c_contiguous
 
 
 # --- cells and settings
@@ -492,7 +489,8 @@ def test_one_query_cannot_choose_and_judge():
 GROWTH = """
 import numpy as np
 from helpers import indexes
-from helpers.indexes import best_scores, build_index, enlarge, measure_index, n_bytes
+from helpers.indexes import best_scores, build_index, measure_index, n_bytes
+from helpers.synthetic import enlarge
 from helpers.runtime import peak_memory_mb
 indexes.n_cells = lambda n: 100  # quick, and with few vectors to learn from, as with a million
 real = enlarge(np.eye(384, dtype=np.float32), 500, seed=0)

@@ -396,3 +396,8 @@ def test_a_table_keeps_texts_whole_left_aligned_and_escaped():
     page = lesson.table(pd.DataFrame({"said": [f"long {'x' * 300} {SCRIPT}"], "cosine": [0.12345]})).data
     assert "x" * 300 in page and ESCAPED.split("&quot;")[0] in page and "<script" not in page
     assert 'style="text-align:left' in page and "0.12" in page and "0.123" not in page
+
+
+def test_a_folded_text_is_whole_and_escaped():
+    page = lesson.folded(SCRIPT, f"{SCRIPT}\n  indented")
+    assert "<script" not in page and page.count(ESCAPED) == 2 and "\n  indented</pre></details>" in page

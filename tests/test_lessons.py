@@ -101,3 +101,70 @@ def test_lesson_01_runs_finds_what_vectors_lose_and_takes_pythons_documentation(
     assert found[1] >= 0.9
     assert found[2] == "supported"
     assert found[3] == 2 and found[4] >= 50
+
+
+@pytest.mark.lesson
+@pytest.mark.weights
+def test_lesson_02_runs_compares_ways_cuts_and_stores_and_takes_own_data(tmp_path):
+    table = tmp_path / "mine.csv"
+    rows = [f"What does part ZK-{i} do?,Part ZK-{i} turns wheel {i} of the mill." for i in range(20, 32)]
+    table.write_text("question,passage\n" + "\n".join(rows) + "\n", "utf-8")
+    names = {
+        "ways": "rows.groupby('condition')['nDCG@10'].mean().to_dict()",
+        "wordings": "counted",
+        "judged": "judged_rows.groupby('condition')['nDCG@10'].mean().to_dict()",
+        "cuts": "cut.groupby('condition')[['whole', 'score']].mean().to_dict('index')",
+        "exact recall": "timings.loc[timings.kind == 'exact', 'recall'].min()",
+        "agreement": "stored.groupby('condition').agreement.mean().to_dict()",
+        "verdicts": "{part.name: part.verdict for part in verdict.parts}",
+        "speed": "measured_4['speed'].value",
+        "mine": "my_rows.groupby('condition')['hit@1'].mean().to_dict()",
+    }
+    found = dict(
+        zip(
+            names, values_of(lesson_path("02"), list(names.values()), quick=True, data=str(table)).values(), strict=True
+        )
+    )
+    ways = found["ways"]
+    assert ways["random order"] < 0.1 and ways["oracle"] == pytest.approx(1)
+    assert 0.6 < ways["meaning"] < ways["keywords"] < 1 and ways["fused"] > ways["meaning"]
+    assert found["wordings"] == dict.fromkeys(["direct", "paraphrase", "typo", "negated", "multi-hop"], 60)
+    assert found["judged"]["random order"] < found["judged"]["reranked"] <= found["judged"]["oracle"] + 1e-9
+    assert found["cuts"]["fixed, 32"]["whole"] < 0.5 < found["cuts"]["sentences, 64"]["whole"] == 1
+    assert found["cuts"]["overlap, 64"]["whole"] >= found["cuts"]["fixed, 64"]["whole"]
+    assert found["exact recall"] > 0.999 and found["agreement"]["Chroma"] > 0.99 > found["agreement"]["FAISS IVF-PQ"]
+    assert found["verdicts"]["relevance"] == "refuted" and found["speed"] > 1
+    assert found["mine"]["keywords"] == 1 and found["mine"]["meaning"] > 1 / 12
+
+
+@pytest.mark.lesson
+@pytest.mark.weights
+def test_lesson_03_runs_its_verdicts_come_from_rows_and_it_takes_own_data(tmp_path):
+    table = tmp_path / "mine.csv"
+    rows = [f"What does part ZK-{i} turn?,wheel {i},Part ZK-{i} turns wheel {i} of the mill." for i in range(20, 26)]
+    table.write_text("question,answer,passage\n" + "\n".join(rows) + "\n", "utf-8")
+    names = {
+        "sizes": "rows.groupby('condition').size().to_dict()",
+        "means": "rows.groupby('condition').score.mean().to_dict()",
+        "errors": "(int(counted.values.sum()), int((names.score == 0).sum()))",
+        "kinds": "{kind: len(part) for kind, part in by_kind.items()}",
+        "rates": "[float(rates[rates.condition == level].hit.mean()) for level in levels]",
+        "facts": "{name: e.value for name, e in facts.items()}",
+        "verdicts": "{v.claim_id: [len(v.parts), v.provisional] for v in (c01, c02, c03, c04, c05, c06, c08)}",
+        "parts": "[part.name for part in c03.parts]",
+        "mine": "my_rows.groupby('condition').score.mean().to_dict()",
+    }
+    values = values_of(lesson_path("03"), list(names.values()), quick=True, data=str(table)).values()
+    found = dict(zip(names, values, strict=True))
+    arms = ["closed book", "retrieved, top 1", "retrieved, top 3", "retrieved, top 5", "oracle"]
+    assert found["sizes"] == dict.fromkeys(arms, 16)
+    assert found["means"]["closed book"] <= 0.1 < found["means"]["retrieved, top 3"] <= found["means"]["oracle"] + 0.1
+    assert found["errors"][0] == found["errors"][1] > 0, "the names of failures add up to all errors"
+    assert set(found["kinds"].values()) == {8}
+    assert found["rates"] == sorted(found["rates"], reverse=True) and found["rates"][-1] == 0 < 0.5 < found["rates"][0]
+    assert found["facts"]["old index"] == 0 < found["facts"]["old index: the old fact"]
+    assert found["facts"]["re-indexed: the old fact"] == 0 < found["facts"]["re-indexed"]
+    n_parts = {"C01": 1, "C02": 1, "C03": 4, "C04": 1, "C05": 1, "C06": 2, "C08": 2}
+    assert found["verdicts"] == {claim: [n, True] for claim, n in n_parts.items()}
+    assert found["parts"] == ["paraphrases", "typing errors", "multi-hop", "out of scope"]
+    assert found["mine"]["closed book"] < found["mine"]["oracle"]

@@ -154,6 +154,12 @@ def test_conditions_look_the_same_everywhere_and_differ_in_colour_and_marker():
     assert plots.look_of("anything else") == (plots.BLUE, "o")
 
 
+def test_a_curve_whose_points_have_other_numbers_of_items_says_so():
+    curve = [Estimate(0.5, 0.4, 0.6, n) for n in (30, 10)]
+    ax = plots.plot_curves({"retrieved": curve}, [0, 1], title=TITLE, xlabel="x", ylabel="y")
+    assert legend(ax) == ["retrieved (n = 10 to 30)"]
+
+
 def test_the_same_in_words():
     words = plots.describe({"closed book": RATES["closed book"], "oracle": RATES["oracle"]})
     assert words == ("closed book: 0.10 [0.05, 0.20], n = 60; oracle: 1.00 [0.94, 1.00], n = 60 (95 % intervals).")
