@@ -170,7 +170,7 @@ def conclude(verdict: Verdict, *, prediction: Mapping[str, float] | None = None,
     ]
     lines += [_part_line(part, prediction) for part in verdict.parts]
     if verdict.open_parts:
-        lines.append(f"still open, tried in a later lesson: {escape(', '.join(verdict.open_parts))}")
+        lines.append(f"still open here, tried in another lesson: {escape(', '.join(verdict.open_parts))}")
     if published:
         lines.append(escape(published))
     lines.append(f"provisional: {'yes, a quick run' if verdict.provisional else 'no, a full run'}")

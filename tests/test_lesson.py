@@ -321,7 +321,7 @@ def test_a_verdict_tells_the_distance_from_the_prediction_what_is_open_and_what_
     assert "your prediction was off by 0.25" in page
     assert "about n = 1,234 would decide it" in page
     assert ">inconclusive so far</span>" in page
-    assert f"still open, tried in a later lesson: cost, {ESCAPED}" in page
+    assert f"still open here, tried in another lesson: cost, {ESCAPED}" in page
     assert f"0.5 {ESCAPED}" in page
     assert "provisional: yes, a quick run" in page
     assert "<script" not in page
