@@ -194,14 +194,14 @@ class StoreRetriever:
         check_passages(passages)
         conditions(where)  # a filter that can't be asked is refused now
         self.store, self.embedder, self.where = store, embedder, where
-        self.passages = {passage.id: passage for passage in passages}
+        self.passages, self._known = list(passages), {passage.id: passage for passage in passages}
 
     def search(self, queries: Sequence[str], k: int) -> list[Ranking]:
         """The `k` nearest passages for each query. Raises `ValueError` if the store knows passages that we do not."""
         hits = self.store.query(self.embedder.encode(queries), k, where=self.where)
-        if unknown := sorted({i for hit in hits for i in hit.ids} - set(self.passages)):
+        if unknown := sorted({i for hit in hits for i in hit.ids} - set(self._known)):
             raise ValueError(
                 f"The store holds other passages than these: {unknown[:5]}. Fill it anew from this corpus."
             )
         pairs = zip(queries, hits, strict=True)
-        return [Ranking(query, tuple(self.passages[i] for i in hit.ids), hit.scores) for query, hit in pairs]
+        return [Ranking(query, tuple(self._known[i] for i in hit.ids), hit.scores) for query, hit in pairs]

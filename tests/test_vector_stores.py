@@ -669,6 +669,7 @@ def test_passages_carry_the_front_matter_of_their_documents():
 def test_a_filled_store_is_a_retriever_like_the_others(store):
     fill_store(store, CORPUS, Lookup())
     retriever = StoreRetriever(store, CORPUS.passages, Lookup())
+    assert retriever.passages == list(CORPUS.passages)
     queries = ["1 0 0", "0 0.6 0.8"]
     reference = DenseRetriever(CORPUS.passages, Lookup()).search(queries, 3)
     for ranking, expected in zip(retriever.search(queries, 3), reference, strict=True):
