@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
-from helpers import indexes, runtime
+from helpers import indexes, runtime, synthetic
 from helpers.index_choice import Choice, crossover, fastest_with_recall
 from helpers.indexes import (
     KINDS,
@@ -75,7 +75,7 @@ def test_neither_the_size_of_the_pieces_nor_a_larger_n_changes_the_vectors(n, mo
     real = topical(20, 4)
     reference = enlarge(real, n + more, seed=seed)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(indexes, "CHUNK", chunk)
+        patched.setattr(synthetic, "CHUNK", chunk)
         np.testing.assert_allclose(enlarge(real, n, seed=seed), reference[:n], atol=1e-6)
 
 
