@@ -42,6 +42,11 @@ SMALL = [
     "huggingface-hub",
     "pytest",
     "hypothesis",
+    "bm25s",
+    "pystemmer",
+    "pytrec-eval-terrier",
+    "chromadb",
+    "pinecone",
 ]
 SPECS = ["lesson", "plots", "statistics", "verdicts", "corpus", "own_data", "prompts", "experiments"]
 NEEDS_TORCH = "tests/test_verdicts.py::test_a_record_is_json_the_same_each_time_and_tells_nothing_about_who_ran_it"
