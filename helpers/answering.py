@@ -60,7 +60,27 @@ def answer(
     question's), condition, prediction, n_prompt_tokens, n_new_tokens, seconds (a mean over conditions), outcome (correct,
     refused, wrong), score (1.0 if correct) and, where passages were read, `hit` (1.0 if a gold passage was among them).
     """
-    asked = {q.id: _prompts(q, conditions, template) for q in _checked(questions, conditions)}
+    made = {q.id: _prompts(q, conditions, template) for q in _checked(questions, conditions)}
+    return _scored(_measured(generator, made, list(conditions), again=again), questions, conditions)
+
+
+def replies(generator: Generator, asked: Mapping[str, Mapping[str, Messages]]) -> pd.DataFrame:
+    """What the generator says to prompts made elsewhere: `asked` gives chat messages by condition and item id.
+
+    Columns: experiment, item_id, condition, prediction, n_prompt_tokens, n_new_tokens, seconds. Conditions may ask different items.
+    """
+    made: dict[str, list[Prompt]] = {}
+    for condition, prompts_of in asked.items():
+        for item_id, messages in prompts_of.items():
+            prompt = Prompt(f"{condition}: {item_id}", condition, item_id, messages)
+            made.setdefault(item_id, []).append(prompt)
+    return _measured(generator, made, list(asked))
+
+
+def _measured(
+    generator: Generator, asked: Mapping[str, list[Prompt]], conditions: Sequence[str], *, again: bool = False
+) -> pd.DataFrame:
+    """Rows of all prompts, in the order of `conditions`; those of one item are read together, since they begin alike."""
     lengths = [max(generator.n_tokens(prompt.messages) for prompt in made) for made in asked.values()]
     together = batches_by_length(list(asked), lengths, max(1, PROMPTS_AT_ONCE // len(conditions)))
 
@@ -73,8 +93,7 @@ def answer(
     rows = experiments.measure("answers", batches, answer_batch, settings=settings, again=again)
     rows["item_id"] = rows.pop("question_id")
     order = pd.Series(range(len(conditions)), list(conditions))
-    rows = rows.sort_values("condition", key=lambda names: names.map(order), kind="stable", ignore_index=True)
-    return _scored(rows, questions, conditions)
+    return rows.sort_values("condition", key=lambda names: names.map(order), kind="stable", ignore_index=True)
 
 
 def _row(prompt: Prompt, said: Answer) -> dict:

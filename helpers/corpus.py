@@ -127,6 +127,24 @@ def load_updates() -> list[dict]:
     return read_jsonl(COMPANY / "updates.jsonl")
 
 
+def load_general() -> list[Question]:
+    """Easy questions of general knowledge, which a tuned model may forget; no passage answers them."""
+    rows = read_jsonl(ROOT / "data/prompts/general.jsonl")
+    return [
+        Question(r["id"], r["question"], kind="general", answer=r["answer"], aliases=tuple(r["aliases"])) for r in rows
+    ]
+
+
+def load_wordings(company: Corpus) -> dict[str, tuple[str, ...]]:
+    """The wordings of a question that a model may be trained on, by question id: all paraphrases but the first, and further ones.
+
+    Only of single facts of the split `wording`; 300 of them have ten.
+    """
+    further = {row["question_id"]: row["wordings"] for row in read_jsonl(COMPANY / "wordings.jsonl")}
+    facts = company.of_kind("single_fact", split="wording")
+    return {q.id: (*q.paraphrases[1:], *further.get(q.id, ())) for q in facts}
+
+
 def read_jsonl(path: Path) -> list[dict]:
     """The rows of a JSON-lines file. Raises `ValueError` naming the line that is not JSON."""
     rows = []

@@ -58,8 +58,10 @@ class Generator:
         return {i for i, text in enumerate(texts) if text.startswith("\n")}
 
     def render(self, messages: Messages) -> str:
-        """The text that the model reads: the chat in its own format, up to where its answer begins."""
-        return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        """The text that the model reads: the chat in its own format, up to where its answer begins, or goes on if it is begun."""
+        begun = bool(messages) and messages[-1]["role"] == "assistant"
+        how = {"continue_final_message": True} if begun else {"add_generation_prompt": True}
+        return self.tokenizer.apply_chat_template(messages, tokenize=False, **how)
 
     def n_tokens(self, messages: Messages) -> int:
         """How many tokens the rendered prompt has."""
@@ -73,7 +75,8 @@ class Generator:
     ) -> list[Answer]:
         """One-line greedy answers, in the order of `prompts`.
 
-        What prompts begin with in common is read once. Batched and one-by-one answers agree but for near-ties in logits.
+        What prompts begin with in common is read once, and equal prompts are answered once. Batched and one-by-one answers agree but
+        for near-ties in logits.
         Raises `ValueError` for no prompts, or a prompt that leaves no room for an answer in the model's
         context.
         """
@@ -81,11 +84,13 @@ class Generator:
             raise ValueError("Expected at least one prompt, got none.")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
-        ids = [self._fitting(prompt, max_new_tokens) for prompt in prompts]
-        answers: dict[int, Answer] = {}
+        asked = [tuple(self._fitting(prompt, max_new_tokens)) for prompt in prompts]
+        ids = list(dict.fromkeys(asked))
+        answers: dict[tuple[int, ...], Answer] = {}
         for portion in _portions(ids, 1 if batch_size == 1 else TOKENS_IN_MEMORY):
-            answers |= self._answers({i: ids[i] for i in portion}, max_new_tokens, batch_size)
-        return [answers[i] for i in range(len(ids))]
+            found = self._answers({i: list(ids[i]) for i in portion}, max_new_tokens, batch_size)
+            answers |= {ids[i]: answer for i, answer in found.items()}
+        return [answers[prompt] for prompt in asked]
 
     def _fitting(self, messages: Messages, max_new_tokens: int) -> list[int]:
         ids = self._ids(messages)

@@ -154,6 +154,11 @@ def ranking_html(ranking: Ranking, *, answer: str = "", max_words: int = 60, mea
     return _card("#0072B2", f"<i>{escape(ranking.query)}</i><br>{said}<ol>{''.join(items)}</ol>")
 
 
+def said(text: str) -> str:
+    """What a model said, as safe HTML."""
+    return _card(_COLOURS["inconclusive"], escape(text) or "(nothing)")
+
+
 def folded(summary: str, text: str) -> str:
     """A long text as safe HTML behind a line to click on."""
     style = "white-space:pre-wrap;max-width:52em;font-size:90%"

@@ -76,7 +76,7 @@ def _from_file(path: Path, limit: int) -> Corpus:
     ending = path.suffix.lower()
     if ending not in TEXT_ENDINGS | set(TABLES):
         raise DataProblems(path, [f"files ending in {path.suffix!r} are not read. Expected {KINDS}"])
-    text, problem = _read_text(path)
+    text, problem = read_text_file(path)
     if problem:
         raise DataProblems(path, [problem])
     if not text.strip():
@@ -86,7 +86,7 @@ def _from_file(path: Path, limit: int) -> Corpus:
     return table_corpus(TABLES[ending](text, path, limit + 1), path, limit)
 
 
-def _read_text(path: Path) -> tuple[str, str]:
+def read_text_file(path: Path) -> tuple[str, str]:
     """A file's text with plain line ends and what is wrong with it; one of the two is empty."""
     if (size := path.stat().st_size / 1e6) > MAX_FILE_MB:
         return "", f"{path.name} has {size:.0f} MB, at most {MAX_FILE_MB} MB are read: take a part of it"
@@ -109,7 +109,7 @@ def _from_folder(folder: Path, limit: int) -> Corpus:
     if not files:
         found = ", ".join(others) or "nothing"
         raise DataProblems(folder, [f"no file ends in {', '.join(sorted(TEXT_ENDINGS))}; found {found}"])
-    read = {p.relative_to(folder).as_posix(): _read_text(p) for p in files}
+    read = {p.relative_to(folder).as_posix(): read_text_file(p) for p in files}
     problems = [problem for _, problem in read.values() if problem]
     texts = {name: text for name, (text, problem) in read.items() if not problem}
     kinds = ", ".join(f"{n} {ending}" for ending, n in sorted(others.items()))
@@ -185,7 +185,7 @@ def _from_hub(name: str, limit: int) -> Corpus:
         raise DataProblems(name, [f"no such file or folder, and {named}. Expected {KINDS}"])
     repository, config, split = parts.groups()
     try:
-        with _offline_if_unreachable() as offline:
+        with offline_if_unreachable() as offline:
             rows = load_dataset(repository, config, split=f"{split or 'train'}[:{limit + 1}]")
     except Exception as error:  # datasets passes on those of pyarrow, fsspec and its HTTP library
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -196,7 +196,7 @@ def _from_hub(name: str, limit: int) -> Corpus:
 
 
 @contextmanager
-def _offline_if_unreachable():  # noqa: ANN202  (yields whether it is offline)
+def offline_if_unreachable():  # noqa: ANN202  (yields whether it is offline)
     """Ask the hub once. Without an answer, go offline for a while: `datasets` would try for half a minute."""
     from huggingface_hub import constants, get_session
 

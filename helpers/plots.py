@@ -193,6 +193,28 @@ def plot_scaling(
     return _with_legend(ax)
 
 
+def plot_lines(
+    lines: Mapping[str, Sequence[float]],
+    *,
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    x: Sequence | None = None,
+    log: bool = False,
+) -> Axes:
+    """One line per name of numbers that have no interval, such as the loss of each step; `x` are numbers or names of places."""
+    if not lines or not all(len(values) for values in lines.values()):
+        raise ValueError("Expected at least one line to draw, none of them empty.")
+    ax = new_axes()
+    for (name, values), (colour, marker) in zip(lines.items(), cycle(OTHERS), strict=False):
+        places = range(len(values)) if x is None else x
+        ax.plot(places, values, color=colour, marker=marker if len(values) < 30 else None, label=plain(name))
+    ax.set(xlabel=xlabel, ylabel=ylabel, yscale="log" if log else "linear")
+    ax.tick_params(axis="x", labelsize=8)
+    ax.set_title(title, loc="left", fontsize=11)
+    return _with_legend(ax)
+
+
 def plot_strips(
     groups: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     *,

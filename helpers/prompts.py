@@ -41,3 +41,19 @@ def _checked(question: str) -> str:
     if not isinstance(question, str) or not question.strip():
         raise ValueError(f"Expected a question in words, got {question!r}.")
     return question.strip()
+
+
+def classification(
+    text: str, *, shots: Sequence[tuple[str, str]] = (), names: tuple[str, str] = ("Text", "Label")
+) -> str:
+    """A plain text, no chat, whose natural next word is the label of `text`; `shots` are examples (text, label).
+
+    Without examples, the generator labels plain sentences better so than when it is asked in a chat. `names` are the words for a
+    text and its label.
+
+    >>> classification("It broke.", shots=[("It runs.", "good")], names=("Review", "Sentiment"))
+    'Review: It runs.\\nSentiment: good\\n\\nReview: It broke.\\nSentiment:'
+    """
+    asked, answered = names
+    blocks = [(" ".join(shown.split()), f" {label}") for shown, label in [*shots, (text, "")]]
+    return "\n\n".join(f"{asked}: {shown}".rstrip() + f"\n{answered}:{label}" for shown, label in blocks).rstrip()

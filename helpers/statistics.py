@@ -95,11 +95,7 @@ def rank_correlation(levels: Sequence[float], scores: ArrayLike, *, seed: int = 
     >>> print(rank_correlation([0, 1, 2], [[1, 1, 0], [1, 0, 0]]))
     -1.00 [-1.00, -0.87], n = 2
     """
-    table = np.asarray(scores, dtype=float)
-    if table.ndim != 2 or table.shape[1] != len(levels) or len(levels) < 3 or not np.isfinite(table).all():
-        raise ValueError(
-            f"Expected finite scores [n_items, {len(levels)}] of at least 3 levels, got shape {table.shape}."
-        )
+    table = _checked_table(scores, levels)
     rng = np.random.default_rng(seed)
     drawn = rng.integers(len(table), size=(N_RESAMPLES, len(table)))
     found = [_spearman(levels, means) for means in table[drawn].mean(axis=1)]
@@ -110,6 +106,38 @@ def rank_correlation(levels: Sequence[float], scores: ArrayLike, *, seed: int = 
 def _spearman(levels: Sequence[float], means: np.ndarray) -> float:
     """The rank correlation; 0 if all means are the same."""
     return 0.0 if np.ptp(means) == 0 else float(stats.spearmanr(levels, means).statistic)
+
+
+def first_to_reach(
+    levels: Sequence[float], scores: ArrayLike, reference: Sequence[float], *, seed: int = 0
+) -> Estimate:
+    """The lowest of the rising `levels` at which the mean of scores [n_items, n_levels] reaches that of `reference` [n_items].
+
+    Items are resampled, with their reference. Where no level reaches it, one more than the highest stands for "more than
+    that".
+
+    >>> print(first_to_reach([1, 3, 10], [[0, 0, 1], [0, 1, 1]], [1, 1]))
+    10.00 [3.00, 10.00], n = 2
+    """
+    table, wanted = _checked_table(scores, levels), _checked(reference)
+    _check_paired(table, wanted)
+    steps = np.array([*levels, levels[-1] + 1], dtype=float)
+    rng = np.random.default_rng(seed)
+    drawn = np.vstack([np.arange(len(table)), rng.integers(len(table), size=(N_RESAMPLES, len(table)))])
+    reached = table[drawn].mean(axis=1) >= wanted[drawn].mean(axis=1)[:, None] - 1e-12
+    found = steps[np.where(reached.any(axis=1), reached.argmax(axis=1), len(levels))]
+    low, high = np.quantile(found[1:], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Estimate(float(found[0]), float(low), float(high), len(table))
+
+
+def _checked_table(scores: ArrayLike, levels: Sequence[float]) -> np.ndarray:
+    """Scores as an array [n_items, n_levels]."""
+    table = np.asarray(scores, dtype=float)
+    if table.ndim != 2 or table.shape[1] != len(levels) or len(levels) < 3 or not np.isfinite(table).all():
+        raise ValueError(
+            f"Expected finite scores [n_items, {len(levels)}] of at least 3 levels, got shape {table.shape}."
+        )
+    return table
 
 
 def n_for_half_width(half_width: float, *, p: float = 0.5) -> int:

@@ -145,7 +145,8 @@ def near_duplicates(left: Mapping[str, str], right: Mapping[str, str]) -> list[t
 
 
 def train_wordings(company: Corpus) -> dict[str, str]:
-    return {text: q.id for q in company.questions for text in q.paraphrases[1:]}
+    further = {text: i for i, texts in corpus.load_wordings(company).items() for text in texts}
+    return {text: q.id for q in company.questions for text in q.paraphrases[1:]} | further
 
 
 def turns() -> list[tuple[str, dict]]:
@@ -421,6 +422,14 @@ def test_no_test_wording_is_a_training_wording(current):
     tested += [(i, turn[key]) for i, turn in turns() for key in ("question", "standalone")]
     assert train
     none((i, train[in_tokens(w)]) for i, w in tested if in_tokens(w) in train)
+
+
+def test_three_hundred_facts_have_ten_training_wordings_that_give_nothing_away(current):
+    known, trained = {q.id: q for q in current.questions}, corpus.load_wordings(current)
+    assert Counter(map(len, trained.values())) == {10: 300, 3: len(trained) - 300}
+    everything = Counter(in_tokens(text) for texts in trained.values() for text in texts)
+    none(text for text, n in everything.items() if n > 1)
+    none((i, w) for i, ws in trained.items() for w in ws for a in known[i].answers if in_tokens(a) in in_tokens(w))
 
 
 def test_few_test_wordings_are_nearly_training_wordings(current):

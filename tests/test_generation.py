@@ -197,3 +197,24 @@ def test_grouped_attention_equals_the_one_of_transformers():
         )
         assert ours.shape == theirs.shape == (2, length, 9, 8)
         assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+@pytest.mark.weights
+def test_equal_prompts_are_answered_once(generator, monkeypatch):
+    read = []
+    answers = generator._answers
+    monkeypatch.setattr(generator, "_answers", lambda ids, *rest: read.extend(ids) or answers(ids, *rest))
+    one, other = closed_book("What is the capital of France?"), closed_book("Who are you?")
+    said = generator.generate([one, other, one], max_new_tokens=4)
+    assert said[0] == said[2] != said[1]
+    assert len(read) == 2
+
+
+@pytest.mark.weights
+def test_an_answer_that_is_begun_is_gone_on_with(generator):
+    begun = [
+        *closed_book("What is the capital of France?"),
+        {"role": "assistant", "content": "The capital of France is"},
+    ]
+    assert generator.render(begun).endswith("The capital of France is")
+    assert generator.generate([begun], max_new_tokens=6)[0].text.startswith("Paris")

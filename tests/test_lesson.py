@@ -401,3 +401,7 @@ def test_a_table_keeps_texts_whole_left_aligned_and_escaped():
 def test_a_folded_text_is_whole_and_escaped():
     page = lesson.folded(SCRIPT, f"{SCRIPT}\n  indented")
     assert "<script" not in page and page.count(ESCAPED) == 2 and "\n  indented</pre></details>" in page
+
+
+def test_what_a_model_said_is_shown_as_text():
+    assert "&lt;b&gt;17&lt;/b&gt;" in lesson.said("<b>17</b>") and "(nothing)" in lesson.said("")

@@ -16,6 +16,12 @@ def cells_of(path: Path, kind: str) -> list[str]:
     return [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == kind]
 
 
+def measured_in(lesson: str, names: dict[str, str], data: Path | None = None) -> dict:
+    """Run a lesson quick; the values of its expressions, by our names for them."""
+    values = values_of(lesson_path(lesson), list(names.values()), quick=True, data=str(data) if data else None)
+    return dict(zip(names, values.values(), strict=True))
+
+
 @LESSONS
 def test_a_lesson_has_the_anatomy(path):
     code, prose = cells_of(path, "code"), "\n\n".join(cells_of(path, "markdown"))
@@ -77,8 +83,7 @@ def test_lesson_00_runs_its_arms_stand_in_order_and_it_takes_own_data(tmp_path):
         "gain": "gains['retrieved, top 3 − closed book'].low",
         "mine": "my_rows.groupby('condition').size().to_dict()",
     }
-    values = values_of(lesson_path("00"), list(names.values()), quick=True, data=str(table)).values()
-    found = dict(zip(names, values, strict=True))
+    found = measured_in("00", names, table)
     arms = ["closed book", "retrieved, top 1", "retrieved, top 3", "oracle"]
     assert found["sizes"] == dict.fromkeys(arms, 24) and found["mine"] == dict.fromkeys(arms, 2)
     assert found["means"]["closed book"] <= 0.1 < found["means"]["retrieved, top 1"]
@@ -120,11 +125,7 @@ def test_lesson_02_runs_compares_ways_cuts_and_stores_and_takes_own_data(tmp_pat
         "speed": "measured_4['speed'].value",
         "mine": "my_rows.groupby('condition')['hit@1'].mean().to_dict()",
     }
-    found = dict(
-        zip(
-            names, values_of(lesson_path("02"), list(names.values()), quick=True, data=str(table)).values(), strict=True
-        )
-    )
+    found = measured_in("02", names, table)
     ways = found["ways"]
     assert ways["random order"] < 0.1 and ways["oracle"] == pytest.approx(1)
     assert 0.6 < ways["meaning"] < ways["keywords"] < 1 and ways["fused"] > ways["meaning"]
@@ -154,17 +155,48 @@ def test_lesson_03_runs_its_verdicts_come_from_rows_and_it_takes_own_data(tmp_pa
         "parts": "[part.name for part in c03.parts]",
         "mine": "my_rows.groupby('condition').score.mean().to_dict()",
     }
-    values = values_of(lesson_path("03"), list(names.values()), quick=True, data=str(table)).values()
-    found = dict(zip(names, values, strict=True))
+    found = measured_in("03", names, table)
     arms = ["closed book", "retrieved, top 1", "retrieved, top 3", "retrieved, top 5", "oracle"]
     assert found["sizes"] == dict.fromkeys(arms, 16) | {"retrieved, top 5": 8}
     assert found["means"]["closed book"] <= 0.1 < found["means"]["retrieved, top 3"] <= found["means"]["oracle"] + 0.1
     assert found["errors"][0] == found["errors"][1] > 0, "the names of failures add up to all errors"
     assert set(found["kinds"].values()) == {8}
-    assert found["rates"] == sorted(found["rates"], reverse=True) and found["rates"][-1] == 0 < 0.5 < found["rates"][0]
+    intact, one, two, three = found["rates"]
+    assert intact > 0.5 and one >= two > three == 0
     assert found["facts"]["old index"] == 0 < found["facts"]["old index: the old fact"]
     assert found["facts"]["re-indexed: the old fact"] == 0 < found["facts"]["re-indexed"]
     n_parts = {"C01": 1, "C02": 1, "C03": 4, "C04": 1, "C05": 1, "C06": 2, "C08": 2}
     assert found["verdicts"] == {claim: [n, True] for claim, n in n_parts.items()}
     assert found["parts"] == ["paraphrases", "typing errors", "multi-hop", "out of scope"]
     assert found["mine"]["closed book"] < found["mine"]["oracle"]
+
+
+@pytest.mark.lesson
+@pytest.mark.weights
+def test_lesson_04_runs_climbs_the_ladder_and_takes_own_labels(tmp_path):
+    table = tmp_path / "mine.csv"
+    said = [("arrived late again", "delivery"), ("the pump drips on the floor", "repair")]
+    rows = [f"{text} case {i},{label}" for i in range(12) for text, label in said]
+    table.write_text("text,label\n" + "\n".join(rows) + "\n", "utf-8")
+    names = {
+        "sizes": "rows.groupby('condition').size().to_dict()",
+        "repeats": "len(repeats)",
+        "verdicts": "{v.claim_id: [len(v.parts), v.provisional] for v in (c09, c10, c22, c23)}",
+        "floors": "[estimates['majority'].value, scores['nothing'].value]",
+        "changed": "[[bool(x) for x in moved[name].changed] for name in ('fine-tuned, head', 'fine-tuned, full')]",
+        "trained": "costs.set_index('condition').n_trained.to_dict()",
+        "search": "{name: e.value for name, e in search.items()}",
+        "calibration": "errors['fine-tuned, full'].n",
+        "mine": "{name: e.value for name, e in my_scores.items()}",
+    }
+    found = measured_in("04", names, table)
+    arms = ["majority", "lexicon", "nearest neighbours", "logistic regression", "prompted generator"]
+    arms += ["fine-tuned, head", "fine-tuned, lora", "fine-tuned, full"]
+    assert found["sizes"] == dict.fromkeys(arms, 60) and found["repeats"] == found["calibration"] == 60
+    assert found["verdicts"] == {"C09": [2, True], "C10": [2, True], "C22": [2, True], "C23": [3, True]}
+    assert found["floors"][0] < 0.7 and found["floors"][1] == 0
+    assert not any(found["changed"][0]) and all(found["changed"][1])
+    head, lora, full = (found["trained"][name] for name in arms[-3:])
+    assert found["trained"]["majority"] == 0 < head < lora / 100 < full / 1000
+    assert found["search"]["before"] == found["search"]["fine-tuned, head"] > 0.5
+    assert found["mine"]["majority"] <= 0.6 < found["mine"]["logistic regression"]

@@ -189,3 +189,13 @@ def test_every_interval_drawn_is_the_interval_measured(outcomes):
     expected = [(e.low, e.high, i) for i, e in enumerate(estimates.values())]
     np.testing.assert_allclose(intervals(ax), expected, atol=1e-9)
     plt.close(ax.figure)
+
+
+def test_lines_are_drawn_over_steps_or_over_names_and_empty_ones_are_refused():
+    ax = plots.plot_lines({"a": [3.0, 1.0], "b": [2.0, 1.5]}, title="Loss?", xlabel="step", ylabel="loss")
+    assert [list(line.get_ydata()) for line in ax.lines] == [[3.0, 1.0], [2.0, 1.5]]
+    named = plots.plot_lines({"a": [1, 2]}, x=["layer 0", "head"], title="", xlabel="layer", ylabel="change", log=True)
+    assert named.get_yscale() == "log" and [t.get_text() for t in named.get_xticklabels()] == ["layer 0", "head"]
+    for nothing in ({}, {"a": []}):
+        with pytest.raises(ValueError, match="at least one line"):
+            plots.plot_lines(nothing, title="", xlabel="", ylabel="")

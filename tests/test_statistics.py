@@ -221,3 +221,23 @@ def test_a_difference_of_other_items_is_refused():
 def test_impossible_sample_sizes_are_refused(half_width, p):
     with pytest.raises(ValueError, match="Expected 0 < half_width < 1 and 0 <= p <= 1, got .*fractions"):
         n_for_half_width(half_width, p=p)
+
+
+def test_the_first_level_that_reaches_the_reference_and_one_more_than_the_last_if_none_does():
+    rng = np.random.default_rng(0)
+    scores = np.stack([rng.random(200) < p for p in (0.1, 0.5, 0.9)], axis=1)
+    reached = statistics.first_to_reach([1, 3, 10], scores, rng.random(200) < 0.3)
+    assert (reached.value, reached.low, reached.high, reached.n) == (3, 3, 3, 200)
+    assert statistics.first_to_reach([1, 3, 10], scores * 0, np.ones(200)).low == 11
+
+
+def test_a_level_near_the_reference_is_uncertain():
+    rng = np.random.default_rng(0)
+    scores = np.stack([rng.random(100) < p for p in (0.1, 0.5, 0.9)], axis=1)
+    reached = statistics.first_to_reach([1, 3, 10], scores, rng.random(100) < 0.5)
+    assert reached.low == 3 and reached.high == 10
+
+
+def test_a_reference_of_other_items_is_refused():
+    with pytest.raises(ValueError, match="same items"):
+        statistics.first_to_reach([1, 3, 10], np.zeros((4, 3)), [1, 0])
