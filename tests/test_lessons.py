@@ -200,3 +200,29 @@ def test_lesson_04_runs_climbs_the_ladder_and_takes_own_labels(tmp_path):
     assert found["trained"]["majority"] == 0 < head < lora / 100 < full / 1000
     assert found["search"]["before"] == found["search"]["fine-tuned, head"] > 0.5
     assert found["mine"]["majority"] <= 0.6 < found["mine"]["logistic regression"]
+
+
+@pytest.mark.lesson
+@pytest.mark.weights
+def test_lesson_05_runs_with_its_adapters_and_its_verdicts_come_from_rows(tmp_path):
+    names = {
+        "adapters": "sorted(folder.parent.name for folder in folders.values())",
+        "styles": "{name: e.value for name, e in styles.items()}",
+        "right": "[direct[most].score.mean(), seen[most].score.mean(), never[most].score.mean()]",
+        "reading": "read.groupby('condition').size().to_dict()",
+        "verdicts": "{v.claim_id: [len(v.parts), v.provisional] for v in (c11, c12, c13, c14, c24)}",
+        "leaks": "{name: e.value for name, e in told_all.items()}",
+        "served": "equal.value",
+    }
+    found = measured_in("05", names)
+    assert found["adapters"] == ["adapters"] * 4, "trained as the lesson says, and committed"
+    assert found["styles"]["closed book, no rules"] < found["styles"]["fine-tuned"] > 0.9
+    new, trained, never = found["right"]
+    assert never < new <= trained and trained > 0.5
+    assert found["reading"] == dict.fromkeys(["closed book", "retrieved, top 1", "retrieved, top 3", "oracle"], 16)
+    n_parts = {"C11": 3, "C12": 1, "C13": 1, "C14": 1, "C24": 3}
+    assert found["verdicts"] == {claim: [n, True] for claim, n in n_parts.items()}
+    assert found["leaks"]["untuned, begun"] == 0 < found["leaks"]["tuned, begun"]
+    assert found["leaks"]["retrieval, by the public"] == found["leaks"]["retrieval, notes deleted"] == 0
+    assert found["leaks"]["retrieval, by staff (allowed)"] > 0
+    assert found["served"] > 0.8
