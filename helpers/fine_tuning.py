@@ -102,10 +102,10 @@ def train(
     run = fingerprint(asdict(plan), list(lengths), {name: list(p.shape) for name, p in weights.items()}, made_for)
     losses = _resume(checkpoint, weights, optimizer, run) if checkpoint and checkpoint.exists() else []
     steps, done = n_steps(len(lengths), plan), len(losses)
-    todo = islice(enumerate(batches(lengths, plan)), done, None)
+    left = islice(enumerate(batches(lengths, plan)), done, None)
     model.train()
     try:
-        for step, batch in tqdm(todo, total=steps, initial=done, desc="training", unit="step", disable=done == steps):
+        for step, batch in tqdm(left, total=steps, initial=done, desc="training", unit="step", disable=done == steps):
             torch.manual_seed(plan.seed * 1_000_000 + step)  # dropout depends on the step alone: it can be repeated
             loss = loss_of(batch)
             _follow(loss, optimizer, rate=rate_at(step, steps, plan), step=step)
