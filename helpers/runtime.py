@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+import warnings
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -117,6 +118,7 @@ def start(seed: int = 0) -> Machine:
     np.random.seed(seed)
     torch.manual_seed(seed)
     pd.set_option("display.max_colwidth", 160)
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)  # peft asks for it
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     return machine()
