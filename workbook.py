@@ -37,6 +37,8 @@ python workbook.py run 03 06    run lessons without JupyterLab, each into a note
   --data my_faq.csv               on your own folder, file or Hugging Face data set
   --out DIR                       where notebooks and pages go (default: runs)
 python workbook.py build 03     run a lesson and write it back over itself (no lesson: all); --quick as above
+python workbook.py verdicts     every claim's verdict on one page, and which are missing, provisional or out of date
+  --readme                        write that page into README.md too
 python workbook.py check        look at this computer: what is missing, and how to mend it
 
 environment variables:
@@ -317,6 +319,7 @@ def arguments_of(argv: list[str]) -> argparse.Namespace:
         lessons.add_argument("--quick", action="store_true", help="small samples, provisional verdicts")
     commands.choices["run"].add_argument("--data", metavar="SOURCE", help="your folder, file or data set")
     commands.choices["run"].add_argument("--out", metavar="DIR", help="where the results go (default: runs)")
+    commands.add_parser("verdicts").add_argument("--readme", action="store_true", help="write the page into README.md")
     options, options.pytest = parser.parse_known_args(argv)
     if options.pytest and options.command != "test":
         raise Problem(f"Unknown: {' '.join(options.pytest)}. 'python workbook.py --help' tells what there is.")
@@ -330,6 +333,9 @@ def follow(options: argparse.Namespace) -> int:
         return 0
     if options.command == "check":
         return check()
+    if options.command == "verdicts":
+        install(["run"])  # no weights: nothing is measured
+        return hand_over("-m", "helpers.verdict_page", *["--readme"] * options.readme)
     prepare(*(["test"] if options.command == "test" else []))
     if options.command == "install":
         print("Ready: 'python workbook.py' opens the first lesson.")

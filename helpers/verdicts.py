@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 
 from helpers.runtime import ROOT, is_quick, machine, machine_row, results_folder
+from helpers.seals import sealed
 from helpers.statistics import Estimate, n_to_decide
 
 LEDGER = ROOT / "data/claims.yaml"
@@ -171,10 +172,11 @@ def judge(claim: Claim, estimates: Mapping[str, Estimate], *, lesson: str) -> Ve
             raise ValueError(f"{claim.id}, {name}: expected a finite estimate, got {e}. Check the rows behind it.")
     parts = tuple(judge_part(known[name], estimates[name]) for name in known if name in estimates)
     open_parts = tuple(name for name in known if name not in estimates)
-    return Verdict(claim.id, claim.claim, lesson, _together(claim, parts), parts, open_parts, is_quick())
+    return Verdict(claim.id, claim.claim, lesson, together(claim, parts), parts, open_parts, is_quick())
 
 
-def _together(claim: Claim, parts: tuple[PartVerdict, ...]) -> str:
+def together(claim: Claim, parts: tuple[PartVerdict, ...]) -> str:
+    """The verdict on a claim from those on its parts, by the claim's rule."""
     found = {part.verdict for part in parts}
     if claim.refuted_by == "any" and "refuted" in found:
         return "refuted"
@@ -185,8 +187,8 @@ def _together(claim: Claim, parts: tuple[PartVerdict, ...]) -> str:
 
 
 def record(verdict: Verdict) -> Path:
-    """Write the verdict with the machine it was measured on into the results folder; return the path."""
+    """Write the verdict, the machine it was measured on and its seal into the results folder; return the path."""
     path = results_folder() / f"{verdict.claim_id}-{verdict.lesson}.json"
-    row = asdict(verdict) | {"machine": machine_row(machine())}
+    row = sealed(asdict(verdict) | {"machine": machine_row(machine())})
     path.write_text(json.dumps(row, indent=1, ensure_ascii=False) + "\n", "utf-8", newline="\n")
     return path

@@ -91,7 +91,8 @@ class Checkout:
 @pytest.fixture(autouse=True)
 def no_real_installation(monkeypatch):
     """A command line that is taken for another must fail a test, not install gigabytes."""
-    monkeypatch.setattr(workbook, "prepare", lambda *_: pytest.fail("would have installed"))
+    for name in ("prepare", "install"):
+        monkeypatch.setattr(workbook, name, lambda *_: pytest.fail("would have installed"))
 
 
 @pytest.fixture
@@ -300,6 +301,16 @@ def test_build_hands_over_lessons_quick_and_exit_code(checkout, options, quick):
 
 
 @POSIX
+@pytest.mark.parametrize("options", [[], ["--readme"]])
+def test_verdicts_needs_packages_but_no_weights_and_hands_over_options_and_exit_code(checkout, options):
+    checkout.answers["-m helpers.verdict_page"] = (1, "C01: no verdict yet")
+    code, said = checkout.run("verdicts", *options)
+    assert code == 1 and said.endswith("C01: no verdict yet\n")
+    assert checkout.calls()[-1] == " ".join(["-m helpers.verdict_page", *options])
+    assert checkout.stamps() == ["workbook-run.stamp"] and checkout.calls("-m helpers.models") == []
+
+
+@POSIX
 def test_ctrl_c_is_for_what_runs_and_its_exit_code_is_waited_for(checkout):
     checkout.answers["-m pytest"] = (7, "", 1.5)
     process = checkout.start("test")
@@ -318,13 +329,13 @@ def test_help_tells_every_command_option_and_variable(capsys):
     source = Path(workbook.__file__).read_text("utf-8")
     options = set(re.findall(r'add_argument\([^)]*?"(--[a-z-]+)"', source)) - {"--help"}
     variables = set(re.findall(r'environ(?:\.get\(|\[)"(WORKBOOK_\w+)"', source))
-    assert options == {"--no-browser", "--port", "--quick", "--data", "--out"}
+    assert options == {"--no-browser", "--port", "--quick", "--data", "--out", "--readme"}
     assert variables == {"WORKBOOK_VENV", "WORKBOOK_CACHE", "WORKBOOK_CUDA"}
-    commands = {f"workbook.py {command}" for command in ["install", "test", "run", "build", "check"]}
+    commands = {f"workbook.py {command}" for command in ["install", "test", "run", "build", "verdicts", "check"]}
     assert [words for words in commands | options | variables if words not in said] == []
 
 
-@pytest.mark.parametrize("argv", [["--nonsense"], ["install", "--quick"], ["check", "03"]])
+@pytest.mark.parametrize("argv", [["--nonsense"], ["install", "--quick"], ["check", "03"], ["verdicts", "03"]])
 def test_what_is_not_understood_is_named(argv, capsys):
     assert workbook.main(argv) == 1
     assert f"Unknown: {argv[-1]}. 'python workbook.py --help'" in capsys.readouterr().err
