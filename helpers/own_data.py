@@ -1,13 +1,15 @@
 """Can the learner's own data stand where the company's stood?
 
-`load_own` reads a folder of text or Markdown, a CSV, JSON-lines or SQuAD JSON file, a pandas frame, a Hugging
-Face data set or Python's own documentation into the same `Corpus` as everything else, and lists *all* that is
-wrong with it at once.
+`load_own` reads a folder of text or Markdown, a CSV, JSON-lines or SQuAD JSON file (gzipped or not), a pandas
+frame, a Hugging Face data set or Python's own documentation into the same `Corpus` as everything else, and lists
+*all* that is wrong with it at once.
 Used by every lesson. Leaves out: PDF files; how a table is read (`own_tables`).
 """
 
+import gzip
 import pydoc
 import re
+import zlib
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,8 +40,8 @@ MAX_FILE_MB = 200
 MAX_WORDS = 150  # of a passage cut from a text file; about 200 tokens, below the encoder's 256
 HUB_SECONDS = 5  # to wait for the hub's first answer before saying that there is no network
 KINDS = (
-    "a folder of .txt/.md files, a .csv, .jsonl or SQuAD .json file, a pandas frame, 'python-docs', "
-    "or a Hugging Face data set name"
+    "a folder of .txt/.md files, a .csv, .jsonl or SQuAD .json file (also as .gz), a pandas frame, "
+    "'python-docs', or a Hugging Face data set name"
 )
 
 
@@ -48,8 +50,9 @@ def load_own(source: str | Path | pd.DataFrame, *, limit: int = 20_000) -> Corpu
 
     A data set is named `"owner/name"`, `"owner/name:split"` or `"owner/name/config:split"` (split: train).
     Tables need a column `passage` (or context, text) and may have `question`, `answer` (text, a list or
-    SQuAD's dict; empty: unanswerable), `title` and `id`. At most `limit` rows (of a folder: passages) are
-    read; `Corpus.notes` says so. Without questions, headings become the questions.
+    SQuAD's dict; empty: unanswerable), `title` and `id`. A row may have several passages in place of one: `ctxs`,
+    a list of {"title", "text", "isgold"}. At most `limit` rows (of a folder: passages) are read; `Corpus.notes`
+    says so. Without questions, headings become the questions.
     """
     if limit < 2:
         raise ValueError(f"limit must be at least 2, got {limit}: retrieval needs passages to choose from.")
@@ -73,24 +76,41 @@ def load_own(source: str | Path | pd.DataFrame, *, limit: int = 20_000) -> Corpu
 
 
 def _from_file(path: Path, limit: int) -> Corpus:
-    ending = path.suffix.lower()
+    ending, packing = endings(path)
     if ending not in TEXT_ENDINGS | set(TABLES):
-        raise DataProblems(path, [f"files ending in {path.suffix!r} are not read. Expected {KINDS}"])
+        raise DataProblems(path, [f"files ending in {ending + packing!r} are not read. Expected {KINDS}"])
     text, problem = read_text_file(path)
     if problem:
         raise DataProblems(path, [problem])
     if not text.strip():
         raise DataProblems(path, ["the file is empty"])
     if ending in TEXT_ENDINGS:
-        return _from_texts({path.name: text}, path, limit, notes=[])
+        return _from_texts({path.name.removesuffix(packing): text}, path, limit, notes=[])
     return table_corpus(TABLES[ending](text, path, limit + 1), path, limit)
 
 
+def endings(path: Path) -> tuple[str, str]:
+    """The ending that tells what a file holds, and ".gz" if it is packed, both in lower case.
+
+    >>> endings(Path("Rows.JSONL.gz")), endings(Path("notes.md"))
+    (('.jsonl', '.gz'), ('.md', ''))
+    """
+    name = path.name.lower()
+    bare = name.removesuffix(".gz")
+    return Path(bare).suffix, name.removeprefix(bare)
+
+
 def read_text_file(path: Path) -> tuple[str, str]:
-    """A file's text with plain line ends and what is wrong with it; one of the two is empty."""
+    """A file's text (unpacked, if its name ends in .gz) with plain line ends and what is wrong with it; one of the two is empty."""
     if (size := path.stat().st_size / 1e6) > MAX_FILE_MB:
         return "", f"{path.name} has {size:.0f} MB, at most {MAX_FILE_MB} MB are read: take a part of it"
-    data = path.read_bytes()
+    try:
+        with gzip.open(path) if endings(path)[1] else path.open("rb") as file:
+            data = file.read(MAX_FILE_MB * 10**6 + 1)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        return "", f"{path.name} is damaged or not gzipped ({error}). Fetch it again"
+    if len(data) > MAX_FILE_MB * 10**6:
+        return "", f"{path.name} unpacks to more than {MAX_FILE_MB} MB, the most that is read: take a part of it"
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         text = data.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")

@@ -1,8 +1,8 @@
 """How do the rows of somebody's table become passages and questions?
 
-Reads CSV, JSON lines, SQuAD JSON and lists of objects; accepts the column names that other people use; lists
-*all* that is wrong with a table at once. Used by `own_data`. Leaves out: spreadsheets, and telling good data
-from bad beyond what a program can see.
+Reads CSV, JSON lines, SQuAD JSON and lists of objects, also with several passages a row (`ctxs`, as the data of
+*Lost in the middle* have them); accepts the column names that other people use; lists *all* that is wrong with a
+table at once. Used by `own_data`. Leaves out: spreadsheets, and telling good data from bad beyond what a program can see.
 """
 
 import csv
@@ -19,6 +19,7 @@ from helpers.corpus import Corpus, Document, Passage, Question
 
 COLUMNS = {  # our name: names that other people use
     "passage": ("passage", "context", "text", "document", "body", "content"),
+    "contexts": ("ctxs",),  # several passages, of which some are gold
     "question": ("question", "query"),
     "answer": ("answer", "answers"),
     "title": ("title", "heading"),
@@ -123,14 +124,13 @@ def table_corpus(table: Table, source: object, limit: int) -> Corpus:
     for number, (place, row) in enumerate(zip(table.places, rows, strict=False), 1):
         values = {ours: row[theirs] for ours, theirs in columns.items()}
         try:
-            text, title = (
-                text_of(values["passage"], "passage"),
-                text_of(values.get("title"), "title", empty=True),
-            )
-            name = f"p{len(passages) + 1}"
-            passage = passages.setdefault(text, Passage(name, name, title, "", text))
+            gold = []
+            for text, title, is_gold in _texts(values):
+                name = f"p{len(passages) + 1}"
+                passage = passages.setdefault(text, Passage(name, name, title, "", text))
+                gold += [passage] * is_gold
             if "question" in columns:
-                questions.append(_question(values, number, passage))
+                questions.append(_question(values, number, list(dict.fromkeys(gold))))
         except ValueError as error:
             problems.append(f"{place}: {error}")
     if repeated := [i for i, n in Counter(q.id for q in questions).items() if n > 1]:
@@ -153,8 +153,8 @@ def _columns(table: Table, source: object) -> dict[str, object]:
     problems = [f"{n} columns are called {name!r}" for name, n in Counter(names).items() if n > 1 and name in wanted]
     theirs = dict(zip(names, columns, strict=True))
     found = {ours: next((theirs[n] for n in known if n in theirs), None) for ours, known in COLUMNS.items()}
-    if found["passage"] is None:
-        listed = ", ".join(COLUMNS["passage"])
+    if found["passage"] is None and found["contexts"] is None:
+        listed = ", ".join(COLUMNS["passage"] + COLUMNS["contexts"])
         came = [str(column) for column in columns[:12]]
         problems.append(f"no column with passages: expected one of {listed}; found {came}")
     if not len(table.frame):
@@ -178,7 +178,25 @@ def text_of(value: object, column: str, *, empty: bool = False) -> str:
     return text.strip()
 
 
-def _question(values: dict, number: int, passage: Passage) -> Question:
+def _texts(values: dict) -> list[tuple[str, str, bool]]:
+    """Text, title and whether it is gold: of the row's passage, or of each of its contexts."""
+    contexts = values.get("contexts")
+    if _missing(contexts):
+        text, title = values.get("passage"), values.get("title")
+        return [(text_of(text, "passage"), text_of(title, "title", empty=True), True)]
+    if not _missing(values.get("passage")):
+        raise ValueError("there are a passage and ctxs: keep one of the two")
+    if not pd.api.types.is_list_like(contexts) or not all(isinstance(c, dict) for c in contexts):
+        raise ValueError("ctxs should be a list of objects with title, text and isgold")
+    gold = [bool(c.get("isgold") == 1) for c in contexts]
+    if not any(gold):
+        raise ValueError("none of the ctxs has isgold: true")
+    texts = [text_of(c.get("text"), "text in ctxs") for c in contexts]
+    titles = [text_of(c.get("title"), "title in ctxs", empty=True) for c in contexts]
+    return list(zip(texts, titles, gold, strict=True))
+
+
+def _question(values: dict, number: int, gold: list[Passage]) -> Question:
     """Without a column of answers a known item, good for retrieval; with one, an empty cell: unanswerable."""
     question = text_of(values["question"], "question")
     answers = _answers(values.get("answer"))
@@ -189,8 +207,8 @@ def _question(values: dict, number: int, passage: Passage) -> Question:
         kind=kind,
         answer=answers[0] if answers else "",
         aliases=tuple(answers[1:]),
-        document_ids=(passage.document_id,),
-        gold_ids=() if kind == "unanswerable" else (passage.id,),
+        document_ids=tuple(passage.document_id for passage in gold),
+        gold_ids=() if kind == "unanswerable" else tuple(passage.id for passage in gold),
     )
 
 
@@ -214,12 +232,7 @@ def known_item_questions(terms: Iterable[tuple[str, Passage]]) -> list[Question]
 
 
 def make_corpus(
-    source: object,
-    passages: list[Passage],
-    questions: list[Question],
-    *,
-    problems: Sequence[str],
-    notes: Sequence[str],
+    source: object, passages: list[Passage], questions: list[Question], *, problems: Sequence[str], notes: Sequence[str]
 ) -> Corpus:
     """The corpus, or `DataProblems`. A document's text is that of its passages."""
     if not problems and len(passages) < 2:

@@ -1,10 +1,12 @@
 """What a learner may bring in place of the company's data, and what is said when it can't be used."""
 
+import gzip
 import json
 import os
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from dataset_server import DatasetHub
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers import own_data
 from helpers.corpus import Corpus, Passage
 from helpers.own_data import MAX_FILE_MB, MAX_WORDS, DataProblems, _cut, load_own
 
@@ -236,7 +239,7 @@ def test_two_columns_of_the_same_name_are_doubtful_and_reported_with_all_else(pu
     first, second = problems_of(path)
     assert first == "2 columns are called 'answer'"
     assert second == (
-        "no column with passages: expected one of passage, context, text, document, body, content; "
+        "no column with passages: expected one of passage, context, text, document, body, content, ctxs; "
         "found ['Answer', 'answer', 'x', 'x']"
     )
 
@@ -376,6 +379,153 @@ def test_items_that_are_no_objects_are_listed(put):
         "item 2 is not a JSON object: '1'",
         "item 3 is not a JSON object: 'b'",
         "item 4: passage is empty",
+    ]
+
+
+# --- gzipped files ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.csv.gz", "passage\nOne.\nTwo.\n"),
+        ("t.JSONL.GZ", '{"text": "One."}\r\n{"text": "Two."}'),
+        ("t.json.gz", '[{"text": "One."}, {"text": "Two."}]'),
+        ("my_guide.md.gz", "# A\nOne.\n# B\nTwo."),
+    ],
+)
+def test_a_gzipped_file_is_read_as_what_its_name_says_before_gz(put, name, content):
+    corpus = load_own(put(name, gzip.compress(content.encode())))
+    assert bodies(corpus) == ["One.", "Two."] and corpus.name == name
+    assert corpus.passages[0].title in ("", "my guide")
+
+
+def test_a_gzipped_file_may_have_several_members(put):
+    path = put("t.csv.gz", gzip.compress(b"passage\nOne.\n") + gzip.compress(b"Two.\n"))
+    assert bodies(load_own(path)) == ["One.", "Two."]
+
+
+PACKED = gzip.compress(b"passage\n" + "".join(f"text {i * i}\n" for i in range(500)).encode())
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (PACKED[:200], "ended before the end-of-stream marker"),
+        (PACKED[:5], "ended before the end-of-stream marker"),
+        (PACKED[:60] + b"\xff" * 60 + PACKED[120:], "Error -3 while decompressing"),
+        (PACKED[:-8] + bytes(4) + PACKED[-4:], "CRC check failed"),
+        (PACKED + b"more", "Not a gzipped file"),
+        (b"passage\na\nb\n", "Not a gzipped file"),
+    ],
+)
+def test_a_damaged_gzipped_file_is_one_problem(put, content, said):
+    (problem,) = problems_of(put("t.csv.gz", content))
+    assert problem.startswith("t.csv.gz is damaged or not gzipped (") and said in problem
+
+
+def test_of_a_gzip_bomb_no_more_is_unpacked_than_may_be_read(put, monkeypatch):
+    monkeypatch.setattr(own_data, "MAX_FILE_MB", 1)
+    path = put("bomb.csv.gz", gzip.compress(b"passage\n" + b"a\n" * 25_000_000, compresslevel=1))
+    assert path.stat().st_size < 10**6
+    tracemalloc.start()
+    try:
+        assert problems_of(path) == ["bomb.csv.gz unpacks to more than 1 MB, the most that is read: take a part of it"]
+        assert tracemalloc.get_traced_memory()[1] < 5 * 10**6
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_limit_itself_may_be_unpacked(put, monkeypatch):
+    monkeypatch.setattr(own_data, "MAX_FILE_MB", 1)
+    text = "passage\n" + "a" * 499_999 + "\n" + "b" * 499_992
+    assert len(load_own(put("t.csv.gz", gzip.compress(text.encode()))).passages) == 2
+    assert "more than 1 MB" in problems_of(put("t.csv.gz", gzip.compress(f"{text}b".encode())))[0]
+
+
+def test_gzipped_text_is_unpacked_and_then_judged_like_any_other(put):
+    assert problems_of(put("t.csv.gz", gzip.compress(b""))) == ["the file is empty"]
+    assert "t.csv.gz is not UTF-8 text (byte 8)" in problems_of(put("t.csv.gz", gzip.compress(b"passage\n\xe4")))[0]
+
+
+# --- rows with several passages, as Lost in the Middle has them ------------------------------------------------------------
+
+
+def contexts(*texts: str, gold: str = "") -> list[dict]:
+    """`ctxs` with these texts, of which those whose letter is in `gold` are right."""
+    return [{"title": f"On {t}", "text": t, "isgold": t in gold, "hasanswer": True} for t in texts]
+
+
+def with_contexts(*rows: list | dict) -> str:
+    """JSON lines that ask question i about the i-th of `rows`, or have these keys in its place."""
+    full = [
+        row if isinstance(row, dict) else {"question": f"{i}?", "answers": ["x", "y"], "ctxs": row}
+        for i, row in enumerate(rows, 1)
+    ]
+    return "\n".join(map(json.dumps, full))
+
+
+def test_every_context_is_a_passage_once_and_the_gold_ones_belong_to_the_question(put):
+    corpus = load_own(
+        put("t.jsonl", with_contexts(contexts("A", "B", "C", gold="B"), contexts("C", "D", "A", gold="CA")))
+    )
+    assert [(p.title, p.body) for p in corpus.passages] == [("On A", "A"), ("On B", "B"), ("On C", "C"), ("On D", "D")]
+    assert [(q.question, q.kind, q.answers) for q in corpus.questions] == [
+        ("1?", "single_fact", ("x", "y")),
+        ("2?", "single_fact", ("x", "y")),
+    ]
+    assert [[corpus.passage(i).body for i in q.gold_ids] for q in corpus.questions] == [["B"], ["C", "A"]]
+    assert all(q.document_ids == q.gold_ids for q in corpus.questions)
+
+
+def test_a_gold_context_that_is_listed_twice_is_one(put):
+    corpus = load_own(put("t.jsonl", with_contexts(contexts("A", "B", "A", gold="A"))))
+    assert [q.gold_ids for q in corpus.questions] == [("p1",)] and bodies(corpus) == ["A", "B"]
+
+
+def test_rows_with_one_passage_and_rows_with_several_may_be_mixed(put):
+    corpus = load_own(
+        put("t.jsonl", with_contexts({"text": "A", "question": "1?", "answers": "x"}, contexts("B", "A", gold="A")))
+    )
+    assert [q.gold_ids for q in corpus.questions] == [("p1",), ("p1",)] and bodies(corpus) == ["A", "B"]
+
+
+def test_contexts_of_a_frame_or_of_a_list_of_objects_do_too(put):
+    rows = [{"question": "1?", "ctxs": contexts("A", "B", gold="B")}]
+    frame = pd.DataFrame({"question": ["1?"], "ctxs": [np.array(rows[0]["ctxs"])]})  # as Parquet files give them
+    for source in (put("t.json", json.dumps(rows)), frame):
+        assert load_own(source).questions[0].gold_ids == ("p2",)
+
+
+def test_all_rows_whose_contexts_are_not_right_are_listed_with_their_lines(put):
+    several = contexts("A", "B", gold="B")
+    bad = [
+        contexts("A", "B"),
+        [],
+        [{"title": "T", "text": "A"}],
+        {"question": "4?", "text": "A", "ctxs": several},
+        {"question": "5?"},
+        "A",
+        ["A"],
+        {"question": "8?", "ctxs": {"text": "A", "isgold": True}},
+        [{"title": "T", "isgold": True}],
+        [{"title": 5, "text": "A", "isgold": True}],
+        several,
+        {"ctxs": several},
+    ]
+    rows = [row if isinstance(row, list | dict) else {"question": "?", "ctxs": row} for row in bad]
+    assert problems_of(put("t.jsonl", with_contexts(*rows))) == [
+        "line 1: none of the ctxs has isgold: true",
+        "line 2: none of the ctxs has isgold: true",
+        "line 3: none of the ctxs has isgold: true",
+        "line 4: there are a passage and ctxs: keep one of the two",
+        "line 5: passage is empty",
+        "line 6: ctxs should be a list of objects with title, text and isgold",
+        "line 7: ctxs should be a list of objects with title, text and isgold",
+        "line 8: ctxs should be a list of objects with title, text and isgold",
+        "line 9: text in ctxs is empty",
+        "line 10: title in ctxs should be text, got int",
+        "line 12: question is empty",
     ]
 
 
@@ -536,10 +686,10 @@ def test_a_text_in_place_of_a_path_is_no_crash():
     assert "can't be opened" in problems_of("word " * 5000)[0]
 
 
-@pytest.mark.parametrize("name", ["t.xlsx", "t.pdf", "t.docx", "noending"])
+@pytest.mark.parametrize("name", ["t.xlsx", "t.pdf", "t.docx", "noending", "t.gz", "t.tar.gz"])
 def test_files_of_other_kinds_say_what_is_read(put, name):
     (problem,) = problems_of(put(name, b"PK\x03\x04\0"))
-    assert problem.startswith(f"files ending in {Path(name).suffix!r} are not read. Expected")
+    assert problem.startswith(f"files ending in {''.join(Path(name).suffixes)!r} are not read. Expected")
 
 
 # --- the Hugging Face hub ------------------------------------------------------------
