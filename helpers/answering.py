@@ -61,7 +61,7 @@ def answer(
     refused, wrong), score (1.0 if correct) and, where passages were read, `hit` (1.0 if a gold passage was among them).
     """
     made = {q.id: _prompts(q, conditions, template) for q in _checked(questions, conditions)}
-    return _scored(_measured(generator, made, list(conditions), again=again), questions, conditions)
+    return _with_hits(_measured(generator, made, list(conditions), again=again), questions, conditions)
 
 
 def replies(generator: Generator, asked: Mapping[str, Mapping[str, Messages]]) -> pd.DataFrame:
@@ -75,6 +75,13 @@ def replies(generator: Generator, asked: Mapping[str, Mapping[str, Messages]]) -
             prompt = Prompt(f"{condition}: {item_id}", condition, item_id, messages)
             made.setdefault(item_id, []).append(prompt)
     return _measured(generator, made, list(asked))
+
+
+def scored(rows: pd.DataFrame, questions: Sequence[Question]) -> pd.DataFrame:
+    """Rows of `replies` with outcome (correct, refused, wrong) and score (1.0 if correct), by the answers of these questions."""
+    known = {q.id: q for q in questions}
+    found = [outcome(r.prediction, known[r.item_id].answers) for r in rows.itertuples()]
+    return rows.assign(outcome=found, score=[float(one == "correct") for one in found])
 
 
 def _measured(
@@ -128,15 +135,13 @@ def _messages(question: Question, read: Reading | None, template: str) -> Messag
     return prompts.with_passages(question.question, read[question.id], template=template)
 
 
-def _scored(
+def _with_hits(
     rows: pd.DataFrame, questions: Sequence[Question], conditions: Mapping[str, Reading | None]
 ) -> pd.DataFrame:
     """Add what follows from the predictions; never stored, so a better scorer needs no new measurement."""
     known = {q.id: q for q in questions}
-    rows["outcome"] = [outcome(r.prediction, known[r.item_id].answers) for r in rows.itertuples()]
-    rows["score"] = (rows["outcome"] == "correct").astype(float)
-    rows["hit"] = [_hit(conditions[r.condition], known[r.item_id]) for r in rows.itertuples()]
-    return rows
+    hits = [_hit(conditions[r.condition], known[r.item_id]) for r in rows.itertuples()]
+    return scored(rows, questions).assign(hit=hits)
 
 
 def _hit(read: Reading | None, question: Question) -> float | None:

@@ -9,11 +9,10 @@ from dataclasses import replace
 
 import pandas as pd
 
-from helpers.answering import replies
+from helpers.answering import replies, scored
 from helpers.corpus import Question
 from helpers.generation import Generator, Messages
 from helpers.house_style import agree, chatbot, parse
-from helpers.scoring import outcome
 
 
 def ask(
@@ -26,10 +25,7 @@ def ask(
     """Ask every question once. Columns as of `answering.replies`, and outcome, score (1.0 if right), styled (1.0 if in the house's style)."""
     if not questions:
         raise ValueError("Expected at least one question, got none.")
-    rows = replies(generator, {condition: {q.id: prompt(q.question) for q in questions}})
-    known = {q.id: q for q in questions}
-    rows["outcome"] = [outcome(r.prediction, known[r.item_id].answers) for r in rows.itertuples()]
-    rows["score"] = (rows["outcome"] == "correct").astype(float)
+    rows = scored(replies(generator, {condition: {q.id: prompt(q.question) for q in questions}}), questions)
     rows["styled"] = [float(parse(said) is not None) for said in rows["prediction"]]
     return rows
 

@@ -47,10 +47,20 @@ def chunk_by_sentences(
     not fit otherwise. Title and special tokens are not counted. Raises `ValueError` unless 0 <= overlap < size.
     """
     _check(size, overlap)
-    starts = [0, *(end.end() for end in _SENTENCE_END.finditer(document.text))]
-    sentences = [document.text[a:b] for a, b in zip(starts, [*starts[1:], None], strict=True)]
-    counts = [len(ids) for ids in tokenizer(sentences, **_PLAIN)["input_ids"]]
+    parts = sentences(document.text)
+    starts = [0, *accumulate(map(len, parts[:-1]))]
+    counts = [len(ids) for ids in tokenizer(parts, **_PLAIN)["input_ids"]]
     return _passages(document, starts, _pack(counts, size, weights=[1] * len(counts), overlap=overlap))
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text, with the blanks behind them: joined, they are the text again.
+
+    >>> sentences("It holds 1.5 litres. Fill it, e.g. by hand! Then wait.")
+    ['It holds 1.5 litres. ', 'Fill it, e.g. by hand! ', 'Then wait.']
+    """
+    starts = [0, *(end.end() for end in _SENTENCE_END.finditer(text))]
+    return [text[a:b] for a, b in zip(starts, [*starts[1:], None], strict=True)]
 
 
 def gold_chunks(question: Question, chunks: Sequence[Passage]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ instead of free text. `benchmarks` compares it with the plain loop. Taught in `0
 streaming, and servers (`10_beyond_one_machine`).
 """
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -50,12 +51,20 @@ class Generator:
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         ends = self.model.generation_config.eos_token_id
-        self.stop_ids = sorted({*(ends if isinstance(ends, list) else [ends]), *self._newline_ids()})
+        self.end_ids: list[int] = ends if isinstance(ends, list) else [ends]
+        self.stop_ids = sorted({*self.end_ids, *self._newline_ids()})
+        self.n_tokens_read = 0  # of prompts, by `generate` so far
 
     def _newline_ids(self) -> set[int]:
         """Tokens that begin a new line: an answer is one line."""
         texts = self.tokenizer.batch_decode([[i] for i in range(len(self.tokenizer))])
         return {i for i, text in enumerate(texts) if text.startswith("\n")}
+
+    def over_lines(self) -> "Generator":
+        """The same generator, whose answers may run over several lines."""
+        other = copy.copy(self)
+        other.stop_ids = self.end_ids
+        return other
 
     def render(self, messages: Messages) -> str:
         """The text that the model reads: the chat in its own format, up to where its answer begins, or goes on if it is begun."""
@@ -105,6 +114,7 @@ class Generator:
     def _answers(self, ids: dict[int, list[int]], max_new_tokens: int, batch_size: int) -> dict[int, Answer]:
         """Read these prompts as a tree, all but the last token of each, then decode them in batches of similar length."""
         tree = PrefixTree(self.model, [prompt[:-1] for prompt in ids.values()]) if len(ids) > 1 else None
+        self.n_tokens_read += tree.n_tokens_read + len(ids) if tree else sum(map(len, ids.values()))
         lengths = [len(prompt) for prompt in ids.values()]
         answers: dict[int, Answer] = {}
         for batch in batches_by_length(range(len(ids)), lengths, batch_size, n_tokens=TOKENS_TOGETHER):

@@ -79,11 +79,11 @@ def _controls(options: Mapping[str, Sequence]) -> dict[str, widgets.SelectionSli
     return controls
 
 
-def live_figure(draw: Callable[..., tuple[Axes, str]], **options: Sequence) -> None:
+def live_figure(draw: Callable[..., tuple], **options: Sequence) -> None:
     """A figure that follows its controls, with a plain twin below it for pages without a kernel.
 
-    `draw(**choices)` returns axes and a summary in words; each option is a sequence of choices, the first one
-    shown at the start.
+    `draw(**choices)` returns axes, a summary in words, and safe HTML to show below, if any; each option is a sequence of choices, the
+    first one shown at the start.
     """
     if not options or not all(len(choices) for choices in options.values()):
         raise ValueError("Expected at least one control, each with at least one choice.")
@@ -91,19 +91,22 @@ def live_figure(draw: Callable[..., tuple[Axes, str]], **options: Sequence) -> N
 
     def redraw(_: object = None) -> None:
         try:
-            ax, summary = draw(**{name: control.value for name, control in controls.items()})
+            ax, summary, *below = draw(**{name: control.value for name, control in controls.items()})
         except Exception as error:  # ipywidgets only logs it, and the old figure would stand as if it were new
             view.value = _sorry(error)
             raise
         data = base64.b64encode(to_png(ax)).decode()
         said = escape(summary)
-        view.value = f'<img alt="{said}" src="data:image/png;base64,{data}"><div>{said}</div>'
+        view.value = f'<img alt="{said}" src="data:image/png;base64,{data}"><div>{said}</div>{"".join(below)}'
 
     for control in controls.values():
         control.observe(redraw, names="value")
     redraw()
     display(widgets.VBox([*controls.values(), view]))
-    figure(*draw(**{name: choices[0] for name, choices in options.items()}))
+    ax, summary, *below = draw(**{name: choices[0] for name, choices in options.items()})
+    figure(ax, summary)
+    for html in below:
+        display(HTML(html))
 
 
 def question_box(ask: Callable[..., str], *, example: str, **options: Sequence) -> None:

@@ -163,6 +163,24 @@ def plot_curves(
     return _with_legend(ax)
 
 
+def add_levels(ax: Axes, levels: Mapping[str, Estimate]) -> Axes:
+    """Controls that do not depend on x: thin grey lines across the figure, named with their values beside it."""
+    for (name, estimate), style in zip(levels.items(), cycle(("-", "--", ":", "-.")), strict=False):
+        ax.axhline(estimate.value, color=GREY, lw=1, ls=style, label=f"{plain(name)}: {estimate.value:.2f}", zorder=1)
+    return _with_legend(ax)
+
+
+def add_line(ax: Axes, x: Sequence[float], values: Sequence[float], *, label: str, faded: bool = False) -> Axes:
+    """One more line without an interval: dashed with hollow diamonds (a prediction), or faded (an earlier experiment)."""
+    look = (
+        {"color": GREY, "alpha": 0.45, "lw": 3}
+        if faded
+        else {"color": "black", "ls": "--", "marker": "d", "mfc": "none"}
+    )
+    ax.plot(x, values, label=plain(label), zorder=1 if faded else 4, **look)
+    return _with_legend(ax)
+
+
 def _n_of(curve: Sequence[Estimate]) -> str:
     least, most = (pick(estimate.n for estimate in curve) for pick in (min, max))
     return f"n = {least}" if least == most else f"n = {least} to {most}"
@@ -278,6 +296,60 @@ def _with_legend(ax: Axes) -> Axes:
             bbox_to_anchor=(1, 1),
         )
     return ax
+
+
+def plot_surface(
+    values: np.ndarray,
+    *,
+    x: Sequence[float],
+    y: Sequence[float],
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    labels: tuple[str, str],
+) -> Axes:
+    """Ratios [n_y, n_x] of what `labels[0]` costs to what `labels[1]` costs, in colour; all three scales are logarithmic.
+
+    The black line is where they break even (ratio 1); either side says which of the two is cheaper there. Raises `ValueError` unless
+    `x` and `y` rise from above 0, two values each or more, and every place has a ratio above 0. Take many (`np.geomspace`): between
+    values far apart the line is only a guess.
+    """
+    logs = _checked_logs(values, x, y)
+    ax, reach = new_axes(), max(float(np.abs(logs).max()), 0.01)
+    ax.set(xscale="log", yscale="log", xlabel=f"{xlabel} (log)", ylabel=f"{ylabel} (log)")
+    mesh = ax.pcolormesh(x, y, logs, cmap="PuOr", vmin=-reach, vmax=reach, shading="gouraud")
+    if logs.min() < 0 < logs.max():
+        ax.clabel(ax.contour(x, y, logs, levels=[0.0], colors="black"), fmt={0.0: "break-even"}, fontsize=9)
+    for label, cheaper in zip(labels, (logs < 0, logs > 0), strict=True):
+        if cheaper.any():
+            row, column = _middle(cheaper)
+            box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 2}
+            ax.text(x[column], y[row], f"{plain(label)}\ncheaper", ha="center", va="center", fontsize=9, bbox=box)
+    bar = ax.figure.colorbar(mesh, ax=ax, label=f"cost, {plain(labels[0])} : {plain(labels[1])} (log)")
+    ends = min(logs.min(), -reach / 9), max(logs.max(), reach / 9)  # of what is there, and 1
+    bar.ax.set_ylim(*ends)
+    bar.set_ticks(marks := [ends[0], 0, ends[1]], labels=[f"{10**mark:.3g}" for mark in marks])
+    ax.set_title(title, loc="left", fontsize=11)
+    return ax
+
+
+def _checked_logs(values: np.ndarray, x: Sequence[float], y: Sequence[float]) -> np.ndarray:
+    """Logarithms to base 10 of ratios [n_y, n_x]."""
+    ratios = np.asarray(values, dtype=float)
+    rising = all(len(steps) > 1 and steps[0] > 0 and (np.diff(steps) > 0).all() for steps in (x, y))
+    if not rising or ratios.shape != (len(y), len(x)) or not (np.isfinite(ratios) & (ratios > 0)).all():
+        raise ValueError(
+            f"Expected ratios above 0 for each of {len(y)} y and {len(x)} x, which rise from above 0; got shape "
+            f"{ratios.shape}. Zero has no place on a logarithmic scale."
+        )
+    return np.log10(ratios)
+
+
+def _middle(region: np.ndarray) -> tuple[int, int]:
+    """Row and column of the cell of a region [n_y, n_x] that is nearest to the middle of all its cells."""
+    cells = np.argwhere(region)
+    row, column = cells[np.linalg.norm(cells - cells.mean(axis=0), axis=1).argmin()]
+    return int(row), int(column)
 
 
 def describe(estimates: Mapping[str, Estimate]) -> str:

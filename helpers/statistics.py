@@ -2,8 +2,7 @@
 
 Every number in the workbook is an `Estimate`: a value with a 95 % interval and the number of items behind it.
 Rates get Wilson intervals; means and paired differences get bootstrap intervals (scipy). Taught in
-`00_start_here`. Leaves out: clustered items and several tests at once (the lesson on RAG versus fine-tuning
-adds Holm's correction).
+`00_start_here`; several tests at once (Holm's correction) in `07_rag_vs_fine_tuning`. Leaves out: clustered items.
 """
 
 import math
@@ -65,6 +64,37 @@ def paired_difference(a: Sequence[float], b: Sequence[float], *, seed: int = 0) 
     return mean(first - second, seed=seed)
 
 
+def paired_p_value(a: Sequence[float], b: Sequence[float], *, seed: int = 0) -> float:
+    """How often chance alone gives a mean difference this large or larger (two-sided): each pair may as well be the other way round.
+
+    scipy's permutation test; with `N_RESAMPLES` draws never below 1 / (`N_RESAMPLES` + 1).
+
+    >>> paired_p_value([1, 1, 1], [0, 0, 0])
+    0.25
+    """
+    first, second = _checked(a), _checked(b)
+    _check_paired(first, second)
+    how = {"permutation_type": "samples", "n_resamples": N_RESAMPLES, "rng": np.random.default_rng(seed), "batch": 500}
+    found = stats.permutation_test((first, second), lambda x, y, axis: (x - y).mean(axis), vectorized=True, **how)
+    return float(found.pvalue)
+
+
+def holm(p_values: Sequence[float], *, level: float = 1 - CONFIDENCE) -> list[bool]:
+    """Which of several tests are significant together: the smallest p against level / m, the next against level / (m - 1), and so on.
+
+    Holm (1979): at the first that fails, all larger ones fail. The chance of one false alarm among all is at most `level`.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [True, False, False]
+    """
+    order, real = np.argsort(p_values, kind="stable"), [False] * len(p_values)
+    for rank, i in enumerate(order):
+        if p_values[i] > level / (len(p_values) - rank):
+            break
+        real[i] = True
+    return real
+
+
 def difference(a: Sequence[float], b: Sequence[float], *, seed: int = 0) -> Estimate:
     """Mean of `a` minus mean of `b`, for two different sets of items, with a bootstrap interval; `n` is the smaller number.
 
@@ -85,6 +115,19 @@ def ratio_of_means(a: Sequence[float], b: Sequence[float], *, seed: int = 0) -> 
     if (second <= 0).any():
         raise ValueError("A ratio needs numbers above 0 below the line; some are 0 or less. Leave those items out.")
     return _compared(lambda x, y, axis: x.mean(axis) / y.mean(axis), first, second, paired=True, seed=seed)
+
+
+def ratio_of_rates(a: Sequence[float], b: Sequence[float], *, seed: int = 0) -> Estimate:
+    """Mean of `a` over mean of `b` for the same items, where single scores may be 0; a paired bootstrap interval. Not for rates near 0.
+
+    >>> ratio_of_rates([1, 0, 1, 0], [1, 1, 1, 1]).value
+    0.5
+    """
+    first, second = _checked(a), _checked(b)
+    _check_paired(first, second)
+    if not second.mean() > 0:
+        raise ValueError("A ratio needs a rate above 0 below the line, got 0.")
+    return _compared(lambda x, y, axis: x.mean(axis) / y.mean(axis).clip(1e-9), first, second, paired=True, seed=seed)
 
 
 def rank_correlation(levels: Sequence[float], scores: ArrayLike, *, seed: int = 0) -> Estimate:

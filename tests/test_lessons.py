@@ -198,7 +198,7 @@ def test_lesson_04_runs_climbs_the_ladder_and_takes_own_labels(tmp_path):
     assert not any(found["changed"][0]) and all(found["changed"][1])
     head, lora, full = (found["trained"][name] for name in arms[-3:])
     assert found["trained"]["majority"] == 0 < head < lora / 100 < full / 1000
-    assert found["search"]["before"] == found["search"]["fine-tuned, head"] > 0.5
+    assert found["search"]["before"] > 0.5 and len(found["search"]) == 3
     assert found["mine"]["majority"] <= 0.6 < found["mine"]["logistic regression"]
 
 
@@ -226,3 +226,52 @@ def test_lesson_05_runs_with_its_adapters_and_its_verdicts_come_from_rows(tmp_pa
     assert found["leaks"]["retrieval, by the public"] == found["leaks"]["retrieval, notes deleted"] == 0
     assert found["leaks"]["retrieval, by staff (allowed)"] > 0
     assert found["served"] > 0.8
+
+
+@pytest.mark.lesson
+@pytest.mark.weights
+def test_lesson_06_runs_its_curves_have_all_points_and_it_takes_own_passages(tmp_path):
+    table = tmp_path / "mine.csv"
+    rows = [
+        f"The {name} box is kept in room {100 + i}.,Where is the {name} box kept?,room {100 + i}"
+        for i, name in enumerate(BOXES)
+    ]
+    table.write_text("passage,question,answer\n" + "\n".join(rows) + "\n", "utf-8")
+    names = {
+        "sizes": "{n: part.groupby('position').size().tolist() for n, part in swept.items()}",
+        "levels": "{name: e.value for name, e in levels.items()}",
+        "read": "speed.n_tokens_read.tolist()",
+        "varied": "len(varied)",
+        "pairs": "{n: len(part) for n, part in pairs.items()}",
+        "attention": "float(seen.attention.mean())",
+        "listed": "len(listed)",
+        "arms": "{name: len(part) for name, part in arms.items()}",
+        "verdicts": "{v.claim_id: [len(v.parts), v.provisional] for v in (c17, c18)}",
+        "mine": "my_rows.groupby('position').size().tolist()",
+    }
+    found = measured_in("06", names, table)
+    assert found["sizes"] == {"5": [5] * 3, "10": [20] * 3, "20": [20] * 3}
+    assert found["levels"]["closed book"] < found["levels"]["oracle"] > found["levels"]["chance"]
+    assert found["read"][1] < found["read"][0] / 2 and found["varied"] == 8 and found["listed"] == 36
+    assert found["pairs"] == {"10": 6, "30": 6} and 0 < found["attention"] < 1
+    assert set(found["arms"].values()) == {3} and len(found["arms"]) == 10
+    assert found["verdicts"] == {"C17": [2, True], "C18": [1, True]}
+    assert found["mine"] == [10] * 3
+
+
+BOXES = [
+    "red",
+    "blue",
+    "green",
+    "black",
+    "white",
+    "amber",
+    "olive",
+    "ivory",
+    "coral",
+    "copper",
+    "silver",
+    "golden",
+    "plum",
+    "lilac",
+]

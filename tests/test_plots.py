@@ -199,3 +199,59 @@ def test_lines_are_drawn_over_steps_or_over_names_and_empty_ones_are_refused():
     for nothing in ({}, {"a": []}):
         with pytest.raises(ValueError, match="at least one line"):
             plots.plot_lines(nothing, title="", xlabel="", ylabel="")
+
+
+COSTS = {"title": "Which is cheaper?", "xlabel": "questions", "ylabel": "updates", "labels": ("tuned", "RAG")}
+
+
+def test_a_surface_shows_where_costs_break_even_and_names_the_cheaper_on_either_side():
+    x = y = np.geomspace(1, 1_000, 31)
+    ax = plots.plot_surface(y[:, None] / x, x=x, y=y, **COSTS)  # they break even where x = y
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("questions (log)", "updates (log)")
+    mesh, contour = ax.collections
+    np.testing.assert_allclose(mesh.get_array().reshape(31, 31), np.log10(y[:, None] / x), atol=1e-12)
+    assert mesh.get_cmap().name == "PuOr" and -mesh.norm.vmin == mesh.norm.vmax == pytest.approx(3)  # 1 is the middle
+    line = contour.get_paths()[0].vertices
+    np.testing.assert_allclose(line[:, 0], line[:, 1], rtol=1e-6)
+    assert contour.get_edgecolor()[0].tolist() == [0, 0, 0, 1]
+    where = {text.get_text(): text.get_position() for text in ax.texts}
+    assert set(where) == {"break-even", "tuned\ncheaper", "RAG\ncheaper"}
+    assert (
+        where["tuned\ncheaper"][0] > where["tuned\ncheaper"][1] and where["RAG\ncheaper"][0] < where["RAG\ncheaper"][1]
+    )
+    bar = ax.figure.axes[1]
+    assert (bar.get_ylabel(), ticks(bar.yaxis)) == ("cost, tuned : RAG (log)", ["0.001", "1", "1e+03"])
+
+
+@pytest.mark.parametrize(("ratio", "named"), [(4.0, ["RAG\ncheaper"]), (0.25, ["tuned\ncheaper"]), (1.0, [])])
+def test_a_surface_without_break_even_has_no_line(ratio, named):
+    ax = plots.plot_surface(np.full((2, 3), ratio), x=[1, 10, 100], y=[1, 2], **COSTS)
+    assert [text.get_text() for text in ax.texts] == named and len(ax.collections) == 1
+    assert plots.to_png(ax).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("values", "x"),
+    [
+        ([[1, 0], [1, 1]], [1, 2]),
+        ([[1, np.nan], [1, 1]], [1, 2]),
+        ([[1, 1], [1, 1]], [0, 2]),
+        ([[1, 1], [1, 1]], [2, 1]),
+        ([[1], [1]], [1]),
+        ([[1, 1]], [1, 2]),
+    ],
+)
+def test_a_surface_of_what_has_no_logarithm_or_another_shape_is_refused(values, x):
+    with pytest.raises(
+        ValueError, match="Expected ratios above 0 for each of 2 y and . x, which rise from above 0; got"
+    ):
+        plots.plot_surface(np.array(values), x=x, y=[1, 2], **COSTS)
+    assert plt.get_fignums() == []
+
+
+def test_the_scale_of_a_surface_ends_where_the_ratios_do():
+    ax = plots.plot_surface(np.array([[0.5, 1], [1, 100]]), x=[1, 2], y=[1, 2], **COSTS)
+    mesh, bar = ax.collections[0], ax.figure.axes[1]
+    assert (mesh.norm.vmin, mesh.norm.vmax) == (-2, 2)
+    assert ticks(bar.yaxis) == ["0.5", "1", "100"] and bar.get_ylim() == pytest.approx((np.log10(0.5), 2))

@@ -1,10 +1,11 @@
-"""What the README promises exists: its commands, files, lessons and environment variables."""
+"""What the README promises exists: its commands, files, lessons and environment variables; its verdicts are the recorded ones."""
 
 import re
 from pathlib import Path
 
 import workbook
 from helpers.execution import lesson_paths
+from helpers.verdict_page import as_markdown, load_verdicts, with_page
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -14,7 +15,7 @@ def test_every_command_is_one_of_workbook_py(capsys):
     commands = re.findall(r"python workbook\.py(?: ([a-z]+))?((?: --[a-z-]+)*)", README)
     workbook.main(["--help"])
     said = capsys.readouterr().out
-    assert {"", "test", "check", "run", "build"} <= {command for command, _ in commands}
+    assert {"", "test", "check", "run", "build", "verdicts"} <= {command for command, _ in commands}
     for command, options in commands:
         assert not command or f"workbook.py {command}" in said, command
         assert all(option in said for option in options.split()), options
@@ -30,6 +31,10 @@ def test_every_lesson_is_listed_with_its_runtimes():
     listed = dict(re.findall(r"\]\(notebooks/(\w+)\.ipynb\) \| [^|]+ \| ([^|]+ \| [^|]+) \|", README))
     assert set(listed) == {path.stem for path in lesson_paths()}
     assert all(re.fullmatch(r"\d+ min \| \d+ min", runtimes) for runtimes in listed.values()), listed
+
+
+def test_the_verdicts_are_those_of_the_committed_files():
+    assert with_page(README, as_markdown(load_verdicts())) == README, "run: python workbook.py verdicts --readme"
 
 
 def test_what_is_where_is_there_and_the_address_is_the_stated_one():
