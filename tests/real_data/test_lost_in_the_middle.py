@@ -43,5 +43,7 @@ def test_the_papers_passages_give_a_curve_of_the_same_shape(monkeypatch, tmp_pat
     gold = excerpts(corpus, questions, n_words=10_000)
     rows = sweep(Generator(), blocks(questions, gold, 10, seed=0)[:6], places(10, (0, 0.5, 1)))
     curve, ends = rows.groupby("position").score.mean().round(3).to_dict(), ends_minus_middle(rows, seed=0)
-    print(f"\naccuracy by position: {curve}; ends minus middle: {ends}; tokens a prompt: {rows.n_prompt_tokens.mean():.0f}")
+    print(
+        f"\naccuracy by position: {curve}; ends minus middle: {ends}; tokens a prompt: {rows.n_prompt_tokens.mean():.0f}"
+    )
     assert len(rows) == 180 and ends.value > 0
