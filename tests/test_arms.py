@@ -1,5 +1,7 @@
 """All arms answer the same questions, and each pair is compared on them."""
 
+import re
+
 import pandas as pd
 import pytest
 
@@ -35,8 +37,8 @@ class Reads:
 
     def generate(self, prompts: list, *, max_new_tokens: int) -> list[Answer]:
         self.asked += prompts
-        texts = [prompt[-1]["content"] for prompt in prompts]
-        return [Answer(t.split("holds ")[-1].split(".")[0] if "box holds" in t else "answer 0", 9, 3) for t in texts]
+        found = [re.findall(r"holds (answer \d)", prompt[-1]["content"]) for prompt in prompts]
+        return [Answer(said[-1] if said else "answer 0", 9, 3) for said in found]
 
 
 @pytest.fixture(autouse=True)
