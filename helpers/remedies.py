@@ -97,8 +97,8 @@ def bill(
 ) -> pd.DataFrame:
     """What each arm gains on the arm `floor` on the same questions (with its interval), and what it costs more for a question.
 
-    Columns: gain, low, high, tokens more (of the prompt; `extra_tokens` were read beforehand), seconds more, and the gain for 100 tokens
-    and for a second more: none where the arm costs no more than the floor.
+    Columns: gain, low, high, tokens more (of the prompt; `extra_tokens` were read beforehand, in seconds unknown), seconds more, and the
+    gain for 100 tokens and for a second more: none where the arm costs no more than the floor.
     """
     scores = {name: rows.set_index("item_id").score.sort_index() for name, rows in arms.items()}
     tokens = {name: rows.n_prompt_tokens.mean() + (extra_tokens or {}).get(name, 0) for name, rows in arms.items()}
@@ -111,6 +111,9 @@ def bill(
         }
         lines[name] = {"gain": gain.value, "low": gain.low, "high": gain.high, **more}
     table = pd.DataFrame(lines).T.drop(index=floor)
+    table.loc[list(extra_tokens or {}), "seconds more"] = (
+        np.nan
+    )  # what was read beforehand took seconds that are not in the rows
     dearer = table["tokens more"] > 0  # where they are the same, so is the cost: seconds then only differ by chance
     table["gain per 100 tokens"] = (100 * table.gain / table["tokens more"]).where(dearer)
     table["gain per second"] = (table.gain / table["seconds more"]).where(dearer & (table["seconds more"] > 0))

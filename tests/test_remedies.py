@@ -42,15 +42,14 @@ def test_a_bill_by_hand():
         {"item_id": ["b", "a"], "score": [1.0, 1.0], "n_prompt_tokens": [500, 500], "seconds": [1.5, 1.5]}
     )
     cheaper = better.assign(n_prompt_tokens=100, seconds=0.5)
-    table = bill({"floor": floor, "better": better, "cheaper": cheaper}, "floor", extra_tokens={"better": 100})
-    assert list(table.index) == ["better", "cheaper"] and table.gain.tolist() == [0.5, 0.5]
-    assert table.loc["better", ["tokens more", "seconds more", "gain per 100 tokens", "gain per second"]].tolist() == [
-        200,
-        0.5,
-        0.25,
-        1,
-    ]
+    arms = {"floor": floor, "better": better, "cheaper": cheaper, "prepared": better}
+    table = bill(arms, "floor", extra_tokens={"prepared": 100})
+    assert list(table.index) == ["better", "cheaper", "prepared"] and set(table.gain) == {0.5}
+    costs = ["tokens more", "seconds more", "gain per 100 tokens", "gain per second"]
+    assert table.loc["better", costs].tolist() == [100, 0.5, 0.5, 1]
     assert table.loc["cheaper", ["gain per 100 tokens", "gain per second"]].isna().all()
+    assert table.loc["prepared", ["tokens more", "gain per 100 tokens"]].tolist() == [200, 0.25]
+    assert table.loc["prepared", ["seconds more", "gain per second"]].isna().all()
 
 
 @pytest.mark.weights
