@@ -66,7 +66,7 @@ def test_recall_and_order_by_hand():
 def test_a_list_of_one_town_has_no_order_and_a_complete_one_has():
     notes, others = draw_notes(2, 6, seed=0), draw_notes(2, 6, seed=1)
     assert in_order(list_all(Says([2], notes), notes)) == []
-    assert in_order(list_all(Says([0, 1, 2, 3, 4, 5], others), others)) == [1, 1]
+    assert in_order(list_all(Says([0, 1, 2, 3, 4, 5], others), others)) == pytest.approx([1, 1])
 
 
 @pytest.mark.weights
