@@ -309,7 +309,7 @@ def test_killed_ten_times_at_random_a_sweep_loses_no_row_and_has_none_twice(fold
 
 
 @pytest.mark.weights
-def test_shared_reading_gives_the_same_log_likelihoods_as_the_plain_loop_and_reads_half_or_less(company, facts, folder):
+def test_shared_reading_gives_the_same_answers_as_the_plain_loop_and_reads_half_or_less(company, facts, folder):
     generator, gold = Generator(), excerpts(company, facts, n_words=10)
     block = blocks(facts, gold, 5, seed=0)[0]
     speed = reuse_benchmark(generator, block, places(5)).set_index("item_id")
