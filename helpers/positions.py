@@ -50,10 +50,11 @@ class Trial:
     messages: Messages
 
 
-def excerpt(passage: Passage, said: str, *, n_words: int) -> Passage:
-    """The sentence that holds `said`, with its neighbours for as long as there are fewer than `n_words` words; no title, no heading.
+def excerpt(passage: Passage, said: str, *, n_words: int, titled: bool = False) -> Passage:
+    """The sentence that holds `said`, with its neighbours for as long as there are fewer than `n_words` words; no heading.
 
-    `said` is evidence or an answer. Raises `ValueError` if no sentence holds it: then evidence runs over several.
+    `said` is evidence or an answer; `titled` keeps the title, for passages that don't say what they are about. Raises `ValueError` if no
+    sentence holds `said`: then evidence runs over several.
     """
     parts = sentences(passage.body)
     first = next((i for i, part in enumerate(parts) if _fold(said) in _fold(part)), None)
@@ -64,7 +65,7 @@ def excerpt(passage: Passage, said: str, *, n_words: int) -> Passage:
     while sum(len(part.split()) for part in parts[first : last + 1]) < n_words and last - first + 1 < len(parts):
         first, last = (first, last + 1) if last + 1 < len(parts) else (first - 1, last)
     body = " ".join(" ".join(parts[first : last + 1]).split())
-    return replace(passage, title="", heading="", body=body)
+    return replace(passage, title=passage.title if titled else "", heading="", body=body)
 
 
 def with_fact_at(passage: Passage, said: str, *, end: bool) -> Passage:
@@ -84,14 +85,16 @@ def evidence_of(question: Question) -> str:
     return question.evidence[0] if question.evidence else question.answer
 
 
-def excerpts(corpus: Corpus, questions: Sequence[Question], *, n_words: int) -> dict[str, Passage]:
+def excerpts(
+    corpus: Corpus, questions: Sequence[Question], *, n_words: int, titled: bool = False
+) -> dict[str, Passage]:
     """The gold passage of each question, by its id, cut down to `excerpt`; questions with none, or with several, are left out."""
     found = {}
     for question in questions:
         if len(question.gold_ids) == 1 and question.answer:
             passage = corpus.passage(question.gold_ids[0])
             try:
-                found[question.id] = excerpt(passage, evidence_of(question), n_words=n_words)
+                found[question.id] = excerpt(passage, evidence_of(question), n_words=n_words, titled=titled)
             except ValueError:
                 continue
     return found

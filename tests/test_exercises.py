@@ -19,6 +19,7 @@ from helpers.corpus import Passage
 from helpers.exercise import as_list
 from helpers.exercises import EXERCISES
 from helpers.exercises_choice import CHOICE
+from helpers.exercises_comparison import COMPARISON
 from helpers.exercises_positions import POSITIONS
 from helpers.exercises_reading import READING, public_passages
 from helpers.exercises_tuning import (
@@ -394,7 +395,7 @@ def test_what_holds_no_row_is_no_list(thing):
 
 
 def test_the_exercises_of_all_lessons_are_joined_in_order():
-    assert list(EXERCISES) == sorted([*READING, *VECTORS, *TUNING, *POSITIONS, *CHOICE])
+    assert list(EXERCISES) == sorted([*READING, *VECTORS, *TUNING, *POSITIONS, *COMPARISON, *CHOICE])
     assert list(EXERCISES) == [f"{lesson:02}.{n}" for lesson in range(9) for n in (1, 2, 3)]
 
 

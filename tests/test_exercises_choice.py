@@ -1,4 +1,4 @@
-"""What the exercises on positions and on choosing promise beyond what `test_exercises` asks of all."""
+"""What the exercises on positions, comparing and choosing promise beyond what `test_exercises` asks of all."""
 
 import re
 from fractions import Fraction
@@ -17,15 +17,8 @@ from scipy import stats
 from helpers import lesson
 from helpers.costs import Cost, break_even_queries
 from helpers.exercises import EXERCISES
-from helpers.exercises_choice import (
-    MARKS,
-    SWAPPED,
-    flip_point,
-    holm,
-    interval_of_the_gap,
-    line_that_swaps,
-    queries_to_break_even,
-)
+from helpers.exercises_choice import flip_point, queries_to_break_even
+from helpers.exercises_comparison import MARKS, SWAPPED, holm, interval_of_the_gap, line_that_swaps
 from helpers.exercises_positions import ends_above_the_middle, ends_first, reading_saved_by_reuse
 from helpers.remedies import best_at_both_ends
 from helpers.statistics import difference, paired_difference

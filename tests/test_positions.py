@@ -96,9 +96,10 @@ def test_an_excerpt_grows_by_whole_sentences_first_forwards(n_words, kept):
     assert excerpt(passage(), "It holds 17 litres.", n_words=n_words).body == kept
 
 
-def test_an_excerpt_is_found_by_an_answer_too_and_is_a_bare_text():
+def test_an_excerpt_is_found_by_an_answer_too_and_is_a_bare_text_unless_titled():
     cut = excerpt(passage(), "17 litre", n_words=1)
     assert (cut.text, cut.id, cut.document_id) == ("It holds 17 litres.", "p", "d")
+    assert excerpt(passage(), "17 litre", n_words=1, titled=True).text == "Kettle\nIt holds 17 litres."
 
 
 def test_what_no_sentence_holds_is_an_error_that_says_so():

@@ -11,8 +11,10 @@ from helpers.corpus import sample
 from helpers.generation import Generator
 from helpers.key_values import MAX_NEW_TOKENS, load_key_values, prompt
 from helpers.own_data import load_own
-from helpers.positions import blocks, ends_minus_middle, excerpts, places, sweep
+from helpers.positions import ask_about, blocks, ends_minus_middle, excerpts, places, sweep
 from helpers.scoring import find_tokens
+from helpers.statistics import rate
+from helpers.verdicts import judge_part, load_claims
 
 FOLDER = Path(os.environ.get("WORKBOOK_REAL_DATA", "real data, named by WORKBOOK_REAL_DATA,")) / "lost_in_the_middle"
 
@@ -36,14 +38,24 @@ def test_keys_and_values_fit_into_the_models_context_and_into_an_answer():
 
 
 def test_the_papers_passages_can_be_moved_through_the_prompt(monkeypatch, tmp_path):
-    """What the own-data cell of lesson 06 does, with 60 questions; about four minutes. `-s` prints the curve, which is not judged here."""
+    """What the own-data cells of lesson 06 do, with 120 questions; about four minutes. `-s` prints the curve, which is not judged here."""
     monkeypatch.setenv("WORKBOOK_RESULTS", str(tmp_path))
-    corpus = load_own(FOLDER / "nq-open-oracle.jsonl.gz")
+    corpus, generator = load_own(FOLDER / "nq-open-oracle.jsonl.gz"), Generator()
     questions = sample([q for q in corpus.questions if q.answer], 600, seed=0)
-    gold = excerpts(corpus, questions, n_words=10_000)
-    rows = sweep(Generator(), blocks(questions, gold, 10, seed=0)[:6], places(10, (0, 0.5, 1)))
-    curve, ends = rows.groupby("position").score.mean().round(3).to_dict(), ends_minus_middle(rows, seed=0)
+    gold = excerpts(corpus, questions, n_words=30, titled=True)
+    squares = blocks(questions, gold, 10, seed=0)[:12]
+    asked = [question for block in squares for question in block.questions]
+    alone = {question.id: [gold[question.id]] for question in asked}
+    levels = {
+        name: rate(ask_about(generator, asked, read, condition=name).score)
+        for name, read in (("closed book", {}), ("oracle", alone))
+    }
+    rows = sweep(generator, squares, places(10, (0, 0.5, 1)))
+    ends = judge_part(load_claims()["C17"].parts[0], ends_minus_middle(rows, seed=0))
+    curve = {place: str(rate(at.score)) for place, at in rows.groupby("position")}
     print(
-        f"\naccuracy by position: {curve}; ends minus middle: {ends}; tokens a prompt: {rows.n_prompt_tokens.mean():.0f}"
+        f"\n{curve}; ends minus middle: {ends.estimate} {ends.verdict}; "
+        f"{'; '.join(f'{name}: {e}' for name, e in levels.items())}; tokens a prompt: {rows.n_prompt_tokens.mean():.0f}"
     )
-    assert len(rows) == 180 and set(rows.n_passages) == {10} and ends.n == 60
+    assert len(rows) == 360 and set(rows.n_passages) == {10} and ends.estimate.n == 120
+    assert levels["closed book"].value < levels["oracle"].value
