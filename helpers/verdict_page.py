@@ -82,12 +82,17 @@ def _joined(claim: Claim, rows: Sequence[dict]) -> JointVerdict:
 
 
 def problems(root: Path = ROOT) -> list[str]:
-    """Why the page does not stand as it is, a line each: what is missing, provisional, stale or changed by hand."""
+    """Why the page does not stand as it is, a line each: what is missing, provisional, stale or changed by hand.
+
+    Parts that wait for a lesson yet to be written are no problem: the page says "so far".
+    """
     rows, claims, found = _rows(root), load_claims(root / LEDGER), []
     for claim in claims.values():
         there = rows.get(claim.id, [])
         if missing := _joined(claim, there).open_parts:
             untried = [lesson for lesson in claim.lessons if lesson not in {row["lesson"] for row in there}]
+            if there and untried and not any((root / f"notebooks/{lesson}.ipynb").exists() for lesson in untried):
+                continue
             what = f"not measured yet: {', '.join(missing)}" if there else "no verdict yet"
             found.append(_problem(claim.id, what, untried or claim.lessons))
     for row in sum(rows.values(), []):

@@ -30,6 +30,7 @@ from helpers.scenarios import (
     advice_holds,
     advice_share,
     confidence,
+    expected,
     fits_rag,
     fits_tuning,
     flip_points,
@@ -282,6 +283,16 @@ def test_confidence_is_the_probability_that_a_binomial_draw_decides():
     found = confidence([rag, arm("fine-tuned", 15, 0, 0, 0, 0, **TRAINED)], Scenario(unseen_share=0.4), seed=0, n=4_000)
     assert found["fine-tuned"] == pytest.approx(binom.sf(14, 20, 15 / 20), abs=0.03)
     assert sum(found.values()) == pytest.approx(1)
+
+
+def test_expected_accuracies_have_the_interval_of_a_binomial_draw():
+    """All questions are about facts that nobody labelled, of which 12 of 20 are answered: what matters is one share of 20 items."""
+    scenario = Scenario(unseen_share=1)
+    rag = arm("RAG", 0, 0, 12, 0, 0)
+    found = expected([rag, arm("fine-tuned", 15, 0, 0, 0, 0, **TRAINED)], scenario, seed=0, n=4_000)
+    assert found["RAG"].value == pytest.approx(expected_accuracy(rag, scenario)) and found["RAG"].n == 3 * N
+    assert [found["RAG"].low, found["RAG"].high] == pytest.approx(binom.ppf([0.025, 0.975], 20, 0.6) / 20, abs=0.051)
+    assert (found["fine-tuned"].low, found["fine-tuned"].high) == (0, 0)
 
 
 def test_resamples_are_paired_over_the_arms():

@@ -22,6 +22,31 @@ def measured_in(lesson: str, names: dict[str, str], data: Path | None = None) ->
     return dict(zip(names, values.values(), strict=True))
 
 
+COLOURS = [
+    "red",
+    "blue",
+    "green",
+    "black",
+    "white",
+    "amber",
+    "olive",
+    "ivory",
+    "coral",
+    "copper",
+    "silver",
+    "golden",
+    "plum",
+    "lilac",
+]
+
+
+def boxes(path: Path) -> Path:
+    """A learner's table with passages, questions and answers."""
+    rows = [f"The {c} box is kept in room {i}.,Where is the {c} box kept?,room {i}" for i, c in enumerate(COLOURS, 100)]
+    path.write_text("\n".join(["passage,question,answer", *rows, ""]), "utf-8")
+    return path
+
+
 @LESSONS
 def test_a_lesson_has_the_anatomy(path):
     code, prose = cells_of(path, "code"), "\n\n".join(cells_of(path, "markdown"))
@@ -231,12 +256,7 @@ def test_lesson_05_runs_with_its_adapters_and_its_verdicts_come_from_rows(tmp_pa
 @pytest.mark.lesson
 @pytest.mark.weights
 def test_lesson_06_runs_its_curves_have_all_points_and_it_takes_own_passages(tmp_path):
-    table = tmp_path / "mine.csv"
-    rows = [
-        f"The {name} box is kept in room {100 + i}.,Where is the {name} box kept?,room {100 + i}"
-        for i, name in enumerate(BOXES)
-    ]
-    table.write_text("passage,question,answer\n" + "\n".join(rows) + "\n", "utf-8")
+    table = boxes(tmp_path / "mine.csv")
     names = {
         "sizes": "{n: part.groupby('position').size().tolist() for n, part in swept.items()}",
         "levels": "{name: e.value for name, e in levels.items()}",
@@ -259,19 +279,53 @@ def test_lesson_06_runs_its_curves_have_all_points_and_it_takes_own_passages(tmp
     assert found["mine"] == [10] * 3
 
 
-BOXES = [
-    "red",
-    "blue",
-    "green",
-    "black",
-    "white",
-    "amber",
-    "olive",
-    "ivory",
-    "coral",
-    "copper",
-    "silver",
-    "golden",
-    "plum",
-    "lilac",
-]
+@pytest.mark.lesson
+@pytest.mark.weights
+def test_lesson_07_runs_all_arms_with_the_committed_adapters_and_keeps_what_decides(tmp_path):
+    names = {
+        "arms": "rows.groupby('arm').size().to_dict()",
+        "right": "{arm: e.value for arm, e in right.items()}",
+        "adapters": "[folder.parent.name for folder in [*folders.values(), again, patch]]",
+        "followed": "{name: e.value for name, e in followed.items()}",
+        "unchanged": "unchanged.value",
+        "in_year": "{name: e.value for name, e in in_year.items()}",
+        "tokens": "per_query.n_prompt_tokens.to_dict()",
+        "verdicts": "{v.claim_id: [len(v.parts), v.provisional] for v in (c02, c15, c16)}",
+        "kept": "{a.name: [len(a.trained), len(a.stale)] for a in measured_arms.kept()[0]}",
+    }
+    found = measured_in("07", names)
+    sizes = {"closed book": 10, "retrieved": 10, "oracle": 10, "fine-tuned": 30, "both": 30, "oracle, fine-tuned": 30}
+    assert found["arms"] == sizes and found["adapters"] == ["adapters"] * 5
+    assert found["right"]["closed book"] < found["right"]["retrieved"] <= found["right"]["oracle"]
+    assert found["right"]["fine-tuned"] > found["right"]["closed book"] + 0.3
+    assert found["followed"]["retrieved: passage"] > found["followed"]["retrieved: memory"] and found["unchanged"] == 1
+    assert found["in_year"]["fine-tuned, stale"] < found["in_year"]["fine-tuned, again"]
+    assert found["tokens"]["fine-tuned"] < found["tokens"]["retrieved"]
+    assert found["verdicts"] == {"C02": [3, True], "C15": [2, True], "C16": [1, True]}
+    assert found["kept"] == dict.fromkeys(["base", "RAG", "fine-tuned", "both"], [6, 6])
+
+
+@pytest.mark.lesson
+@pytest.mark.weights
+def test_lesson_08_runs_its_uses_decides_by_measured_arms_and_takes_own_passages(tmp_path):
+    table = boxes(tmp_path / "mine.csv")
+    names = {
+        "desk": "{name: e.value for name, e in served.items()}",
+        "talk": "{way: [len(part), part.score.mean()] for way, part in talk.items()}",
+        "reports": "{name: e.value for name, e in supported.items()}",
+        "fitting": "{name: len(some) for name, some in fitting.items()}",
+        "arms": "[a.name for a in arms]",
+        "verdicts": "{v.claim_id: [len(v.parts), v.provisional] for v in (c19, c20, c21, c25, c26)}",
+        "advised": "advised.winner",
+        "mine": "len(my_desk)",
+    }
+    found = measured_in("08", names, table)
+    desk, talk = found["desk"], found["talk"]
+    assert desk["right and rightly cited"] <= desk["right"] <= desk["right, if it never refused"]
+    assert {n for n, _ in talk.values()} == {12} and talk["as typed"][1] <= talk["by a person"][1]
+    assert found["reports"]["shuffled"] < found["reports"]["documents"]
+    assert min(found["fitting"].values()) >= 100 and found["arms"] == ["base", "RAG", "fine-tuned", "both"]
+    assert found["advised"] in found["arms"]
+    n_parts = {"C19": 2, "C20": 2, "C21": 1, "C25": 1, "C26": 1}
+    assert found["verdicts"] == {claim: [n, True] for claim, n in n_parts.items()}
+    assert found["mine"] == 7

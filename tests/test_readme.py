@@ -5,7 +5,8 @@ from pathlib import Path
 
 import workbook
 from helpers.execution import lesson_paths
-from helpers.verdict_page import as_markdown, load_verdicts, with_page
+from helpers.verdict_page import as_markdown, load_verdicts, problems, with_page
+from helpers.verdicts import load_claims
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -33,8 +34,10 @@ def test_every_lesson_is_listed_with_its_runtimes():
     assert all(re.fullmatch(r"\d+ min \| \d+ min", runtimes) for runtimes in listed.values()), listed
 
 
-def test_the_verdicts_are_those_of_the_committed_files():
+def test_every_claim_has_a_verdict_they_all_stand_and_the_readme_shows_them():
     assert with_page(README, as_markdown(load_verdicts())) == README, "run: python workbook.py verdicts --readme"
+    assert {verdict.claim_id for verdict in load_verdicts()} == set(load_claims())
+    assert problems() == []
 
 
 def test_what_is_where_is_there_and_the_address_is_the_stated_one():
