@@ -281,7 +281,7 @@ def test_lesson_06_runs_its_curves_have_all_points_and_it_takes_own_passages(tmp
 
 @pytest.mark.lesson
 @pytest.mark.weights
-def test_lesson_07_runs_all_arms_with_the_committed_adapters_and_keeps_what_decides(tmp_path):
+def test_lesson_07_runs_all_arms_with_the_committed_adapters_keeps_what_decides_and_tunes_on_own_questions(tmp_path):
     names = {
         "arms": "rows.groupby('arm').size().to_dict()",
         "right": "{arm: e.value for arm, e in right.items()}",
@@ -292,8 +292,9 @@ def test_lesson_07_runs_all_arms_with_the_committed_adapters_and_keeps_what_deci
         "tokens": "per_query.n_prompt_tokens.to_dict()",
         "verdicts": "{v.claim_id: [len(v.parts), v.provisional] for v in (c02, c15, c16)}",
         "kept": "{a.name: [len(a.trained), len(a.stale)] for a in measured_arms.kept()[0]}",
+        "mine": "my_rows.groupby('trained').size().to_dict()",
     }
-    found = measured_in("07", names)
+    found = measured_in("07", names, boxes(tmp_path / "mine.csv"))
     sizes = {"closed book": 10, "retrieved": 10, "oracle": 10, "fine-tuned": 30, "both": 30, "oracle, fine-tuned": 30}
     assert found["arms"] == sizes and found["adapters"] == ["adapters"] * 5
     assert found["right"]["closed book"] < found["right"]["retrieved"] <= found["right"]["oracle"]
@@ -303,6 +304,7 @@ def test_lesson_07_runs_all_arms_with_the_committed_adapters_and_keeps_what_deci
     assert found["tokens"]["fine-tuned"] < found["tokens"]["retrieved"]
     assert found["verdicts"] == {"C02": [3, True], "C15": [2, True], "C16": [1, True]}
     assert found["kept"] == dict.fromkeys(["base", "RAG", "fine-tuned", "both"], [6, 6])
+    assert found["mine"] == {"trained": 5 * 6, "not trained": 5 * 6}
 
 
 @pytest.mark.lesson
