@@ -64,7 +64,9 @@ def answer(
     return _with_hits(_measured(generator, made, list(conditions), again=again), questions, conditions)
 
 
-def replies(generator: Generator, asked: Mapping[str, Mapping[str, Messages]]) -> pd.DataFrame:
+def replies(
+    generator: Generator, asked: Mapping[str, Mapping[str, Messages]], *, max_new_tokens: int = MAX_NEW_TOKENS
+) -> pd.DataFrame:
     """What the generator says to prompts made elsewhere: `asked` gives chat messages by condition and item id.
 
     Columns: experiment, item_id, condition, prediction, n_prompt_tokens, n_new_tokens, seconds. Conditions may ask different items.
@@ -74,7 +76,7 @@ def replies(generator: Generator, asked: Mapping[str, Mapping[str, Messages]]) -
         for item_id, messages in prompts_of.items():
             prompt = Prompt(f"{condition}: {item_id}", condition, item_id, messages)
             made.setdefault(item_id, []).append(prompt)
-    return _measured(generator, made, list(asked))
+    return _measured(generator, made, list(asked), max_new_tokens=max_new_tokens)
 
 
 def scored(rows: pd.DataFrame, questions: Sequence[Question]) -> pd.DataFrame:
@@ -85,18 +87,23 @@ def scored(rows: pd.DataFrame, questions: Sequence[Question]) -> pd.DataFrame:
 
 
 def _measured(
-    generator: Generator, asked: Mapping[str, list[Prompt]], conditions: Sequence[str], *, again: bool = False
+    generator: Generator,
+    asked: Mapping[str, list[Prompt]],
+    conditions: Sequence[str],
+    *,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    again: bool = False,
 ) -> pd.DataFrame:
     """Rows of all prompts, in the order of `conditions`; those of one item are read together, since they begin alike."""
     lengths = [max(generator.n_tokens(prompt.messages) for prompt in made) for made in asked.values()]
     together = batches_by_length(list(asked), lengths, max(1, PROMPTS_AT_ONCE // len(conditions)))
 
     def answer_batch(batch: Sequence[Prompt]) -> list[dict]:
-        answers = generator.generate([p.messages for p in batch], max_new_tokens=MAX_NEW_TOKENS)
+        answers = generator.generate([p.messages for p in batch], max_new_tokens=max_new_tokens)
         return [_row(*pair) for pair in zip(batch, answers, strict=True)]
 
     batches = [[prompt for i in ids for prompt in asked[i]] for ids in together]
-    settings = {"model": generator.name, "max_new_tokens": MAX_NEW_TOKENS}
+    settings = {"model": generator.name, "max_new_tokens": max_new_tokens}
     rows = experiments.measure("answers", batches, answer_batch, settings=settings, again=again)
     rows["item_id"] = rows.pop("question_id")
     order = pd.Series(range(len(conditions)), list(conditions))

@@ -13,10 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from transformers import AttentionInterface, AttentionMaskInterface, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.cache_utils import Cache
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
 
 from helpers.kv_cache import PrefixTree, empty_cache
 from helpers.models import GENERATOR, fetch_model
@@ -45,8 +43,7 @@ class Generator:
         folder = fetch_model(model)
         self.name = model
         self.tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-        how = {"dtype": torch.float32, "attn_implementation": _attention()}
-        self.model = AutoModelForCausalLM.from_pretrained(folder, **how).eval()
+        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
         self.max_tokens: int = self.model.config.max_position_embeddings
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
@@ -186,36 +183,6 @@ class Generator:
         logits = self.model(ids, past_key_values=tree.cache_of([0] * len(tails))).logits
         rows = logits[:, :-1].log_softmax(dim=-1)  # [n_options, longest, n_vocabulary]
         return [float(row[range(len(tail)), tail].sum()) for row, tail in zip(rows, tails, strict=True)]
-
-
-def grouped_attention(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    **options: object,
-) -> tuple[torch.Tensor, None]:
-    """Scaled dot-product attention that, for one new token per prompt, copies no keys.
-
-    Query heads that share keys (grouped-query attention, Ainslie et al. 2023, arXiv 2305.13245) are folded into the place of
-    the query's length; transformers would copy all keys and values once for each of them, at every step.
-    """
-    n, n_heads, length, size = query.shape
-    n_groups = key.shape[1]
-    if length > 1 or n_heads == n_groups:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-    folded = query.reshape(n, n_groups, n_heads // n_groups, size)
-    attend = torch.nn.functional.scaled_dot_product_attention
-    output = attend(folded, key, value, attn_mask=attention_mask, scale=options.get("scaling"))
-    return output.reshape(n, n_heads, 1, size).transpose(1, 2).contiguous(), None
-
-
-def _attention() -> str:
-    """Make `grouped_attention` known to transformers; return its name there."""
-    AttentionInterface.register("grouped", grouped_attention)
-    AttentionMaskInterface.register("grouped", sdpa_mask)
-    return "grouped"
 
 
 def _portions(ids: Sequence[Sequence[int]], n_tokens: int) -> list[list[int]]:

@@ -9,7 +9,7 @@ that is asked about it. Taught in `06_lost_in_the_middle`. Leaves out: keys and 
 
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -168,9 +168,14 @@ def contexts(block: Block) -> Iterator[list[int]]:
 
 
 def trials(
-    block: Block, positions: Sequence[int], *, template: str = DOCUMENTS, other_question: bool = False
+    block: Block,
+    positions: Sequence[int],
+    *,
+    only: Collection[str] | None = None,
+    template: str = DOCUMENTS,
+    other_question: bool = False,
 ) -> list[Trial]:
-    """Every question of the block with its passage at each of the positions, context by context.
+    """Every question of the block, or those with the ids `only`, with its passage at each of the positions, context by context.
 
     `other_question` asks in its place one that nothing here answers: what then comes out as the answer was not asked for.
     """
@@ -179,6 +184,8 @@ def trials(
         read = [block.passages[i] for i in order]
         for position in positions:
             question = block.questions[order[position]]
+            if only is not None and question.id not in only:
+                continue
             asked = block.others[order[position] % len(block.others)] if other_question else question
             messages = short_answer(asked.question, read, template=template)
             condition = f"{len(order)} passages, gold at {position}"
@@ -226,7 +233,7 @@ def ask_about(
 ) -> pd.DataFrame:
     """Each question once about these passages (none: a closed book), asked as in a sweep. Columns: those of `replies`, outcome, score."""
     asked = {q.id: short_answer(q.question, reading.get(q.id, ()), template=template) for q in questions}
-    return scored(replies(generator, {condition: asked}), questions)
+    return scored(replies(generator, {condition: asked}, max_new_tokens=MAX_NEW_TOKENS), questions)
 
 
 def ends_minus_middle(rows: pd.DataFrame, *, seed: int) -> Estimate:

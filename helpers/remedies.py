@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 
 from helpers import experiments
-from helpers.answering import MAX_NEW_TOKENS, scored
+from helpers.answering import scored
 from helpers.attention import look
 from helpers.chunking import sentences
 from helpers.corpus import Passage, Question
 from helpers.embeddings import Embedder
 from helpers.generation import Answer, Generator
+from helpers.positions import MAX_NEW_TOKENS
 from helpers.prompts import BEGUN, DOCUMENTS, short_answer
 from helpers.readings import Reading
 from helpers.statistics import paired_difference

@@ -1,15 +1,12 @@
 """Greedy decoding in batches: the same answers as one by one, in the order asked, from the real weights."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from helpers.corpus import Passage
-from helpers.generation import Answer, Generator, batches_by_length, grouped_attention, questions_per_second
+from helpers.generation import Answer, Generator, batches_by_length, questions_per_second
 from helpers.prompts import closed_book, with_passages
 
 FACTS = [
@@ -182,21 +179,6 @@ def test_a_rate_is_the_best_of_its_repeats():
 
     assert questions_per_second(run, repeats=4) > 3
     assert len(calls) == 4
-
-
-def test_grouped_attention_equals_the_one_of_transformers():
-    torch.manual_seed(0)
-    module = SimpleNamespace(num_key_value_groups=3, is_causal=True)
-    key, value = torch.randn(2, 3, 7, 8), torch.randn(2, 3, 7, 8)
-    mask = torch.tensor([[True] * 7, [True, False, False, True, True, True, True]])[:, None, None, :]
-    for length in (1, 7):
-        query = torch.randn(2, 9, length, 8)
-        ours, theirs = (
-            attend(module, query, key, value, mask.expand(2, 1, length, 7), scaling=0.3)[0]
-            for attend in (grouped_attention, sdpa_attention_forward)
-        )
-        assert ours.shape == theirs.shape == (2, length, 9, 8)
-        assert torch.allclose(ours, theirs, atol=1e-6)
 
 
 @pytest.mark.weights
