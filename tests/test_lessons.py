@@ -274,7 +274,7 @@ def test_lesson_06_runs_its_curves_have_all_points_and_it_takes_own_passages(tmp
     assert found["levels"]["closed book"] < found["levels"]["oracle"] > found["levels"]["chance"]
     assert found["read"][1] < found["read"][0] / 2 and found["varied"] == 8 and found["listed"] == 27
     assert found["pairs"] == {"10": 6, "30": 6} and 0 < found["attention"] < 1
-    assert set(found["arms"].values()) == {2} and len(found["arms"]) == 10
+    assert set(found["arms"].values()) == {2} and len(found["arms"]) == 11
     assert found["verdicts"] == {"C17": [2, True], "C18": [1, True]}
     assert found["mine"] == [10] * 3
 

@@ -210,6 +210,15 @@ def test_another_question_is_asked_about_the_same_contexts():
         assert a[0] == b[0] and b[1].split()[-1][:-1] in {q.id[1:] for q in block.others}
 
 
+def test_half_the_questions_at_three_places_need_little_more_than_half_the_contexts():
+    questions, gold = toy(40)
+    block = blocks(questions, gold, 40, seed=0)[0]
+    half = {q.id for i, q in enumerate(block.questions) if i % 20 < 10}
+    made = trials(block, places(40, (0, 0.5, 1)), only=half)
+    assert Counter(t.gold_id for t in made) == dict.fromkeys(half, 3) and {t.position for t in made} == {0, 20, 39}
+    assert len({t.messages[0]["content"].rsplit("\n\n", 1)[0] for t in made}) == 22
+
+
 def test_places_are_distinct_and_hold_both_ends():
     assert places(20) == [0, 5, 10, 14, 19] and places(2) == [0, 1] and places(10, (0, 0.5, 1)) == [0, 4, 9]
 
