@@ -2,7 +2,7 @@
 
 "And what does it cost?" tells a retriever next to nothing. So a follow-up is *rewritten*: all that was asked is put before it
 (`with_history`, which needs no model), or the generator is asked to make it stand alone (`by_generator`). Floor: `as_typed`.
-Ceiling: `standalone`, a person's rewriting. Taught in `08_which_one_when`. Leaves out: dialogues that change their subject for
+Ceiling: `standalone`, the question in full. Taught in `08_which_one_when`. Leaves out: dialogues that change their subject for
 good, tuned rewriters, and questions that need an earlier answer to be looked up.
 """
 
@@ -96,7 +96,7 @@ def by_generator(generator: Generator, asked: Sequence[FollowUp]) -> list[str]:
 
 
 def standalone(asked: Sequence[FollowUp]) -> list[str]:
-    """A person's rewriting: the ceiling."""
+    """The question in full, as the data has it: the ceiling."""
     return [f.standalone for f in asked]
 
 

@@ -40,6 +40,8 @@ MEANING = {  # condition: (colour, marker); the same in every lesson
     "reranked": ("black", ">"),
     "random order": (GREY, "x"),
 }
+ALSO_CALLED = {"base": "closed book", "RAG": "retrieved"}  # in the decision, whose arms have names of their own
+MEANING |= {name: MEANING[other] for name, other in ALSO_CALLED.items()}
 OTHERS = (
     (BLUE, "o"),
     (ORANGE, "X"),
@@ -97,7 +99,8 @@ def plot_rates(
     for y, (name, estimate) in enumerate(estimates.items()):
         colour, marker = (GREY, "o") if name in controls else look_of(name)
         _point(ax, estimate, y, colour, marker, thin=name in controls)
-        where = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center", "fontsize": 9}
+        side = "left" if estimate.value < 0.05 else "center"  # else the axis goes through the number
+        where = {"xytext": (0, 7), "textcoords": "offset points", "ha": side, "fontsize": 9}
         ax.annotate(f"{estimate.value:.2f}", (estimate.value, y), **where)
         for offset, (label, others) in enumerate((beside or {}).items(), 1):
             if name in others:

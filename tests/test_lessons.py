@@ -247,9 +247,9 @@ def test_lesson_05_runs_with_its_adapters_and_its_verdicts_come_from_rows(tmp_pa
     assert found["reading"] == dict.fromkeys(["closed book", "retrieved, top 1", "retrieved, top 3", "oracle"], 16)
     n_parts = {"C11": 3, "C12": 1, "C13": 1, "C14": 1, "C24": 3}
     assert found["verdicts"] == {claim: [n, True] for claim, n in n_parts.items()}
-    assert found["leaks"]["untuned, begun"] == 0 < found["leaks"]["tuned, begun"]
-    assert found["leaks"]["retrieval, by the public"] == found["leaks"]["retrieval, notes deleted"] == 0
-    assert found["leaks"]["retrieval, by staff (allowed)"] > 0
+    assert found["leaks"]["untuned, begun"] == 0 < found["leaks"]["fine-tuned, begun"]
+    assert found["leaks"]["retrieved, by the public"] == found["leaks"]["retrieved, notes deleted"] == 0
+    assert found["leaks"]["retrieved, by staff (allowed)"] > 0
     assert found["served"] > 0.8
 
 
@@ -324,7 +324,7 @@ def test_lesson_08_runs_its_uses_decides_by_measured_arms_and_takes_own_passages
     found = measured_in("08", names, table)
     desk, talk = found["desk"], found["talk"]
     assert desk["right and rightly cited"] <= desk["right"] <= desk["right, if it never refused"]
-    assert {n for n, _ in talk.values()} == {12} and talk["as typed"][1] <= talk["by a person"][1]
+    assert {n for n, _ in talk.values()} == {12} and talk["as typed"][1] <= talk["in full"][1]
     assert found["reports"]["shuffled"] < found["reports"]["documents"]
     assert min(found["fitting"].values()) >= 100 and found["arms"] == ["base", "RAG", "fine-tuned", "both"]
     assert found["advised"] in found["arms"]

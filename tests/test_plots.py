@@ -53,6 +53,15 @@ def test_rates_are_points_with_intervals_on_a_scale_from_0_to_1_first_on_top():
     assert [t.get_text() for t in ax.texts] == ["0.10", "0.60", "1.00"]
 
 
+def test_a_number_at_0_stands_beside_the_axis_and_not_on_it():
+    estimates = {"nothing": Estimate(0.0, 0.0, 0.03, 60), "half": Estimate(0.5, 0.4, 0.6, 60)}
+    ax = plots.plot_rates(estimates, title=TITLE, xlabel="accuracy")
+    ax.figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert boxes[0].x0 > ax.get_window_extent().x0
+    assert (boxes[1].x0 + boxes[1].x1) / 2 == pytest.approx(ax.transData.transform((0.5, 0))[0], abs=1)
+
+
 def test_a_prediction_is_a_hollow_diamond_and_stands_in_the_legend_once():
     prediction = {"closed book": 0.3, "oracle": 0.9, "unknown": 0.5}
     ax = plots.plot_rates(RATES, title=TITLE, xlabel="accuracy", prediction=prediction)
@@ -149,8 +158,9 @@ def test_a_learners_text_is_never_read_as_a_formula(text):
 
 def test_conditions_look_the_same_everywhere_and_differ_in_colour_and_marker():
     assert plots.look_of("retrieved, top 3") == plots.look_of("retrieved") == (plots.BLUE, "s")
-    assert len(set(plots.MEANING.values())) == len(plots.MEANING)
-    assert len({marker for _, marker in plots.MEANING.values()}) == len(plots.MEANING)
+    looks = [look for name, look in plots.MEANING.items() if name not in plots.ALSO_CALLED]
+    assert len(set(looks)) == len({marker for _, marker in looks}) == len(looks) > 5
+    assert plots.look_of("RAG") == plots.look_of("retrieved") != plots.look_of("base")
     assert plots.look_of("anything else") == (plots.BLUE, "o")
 
 
