@@ -81,7 +81,7 @@ def measure(
         _cut_torn_line(path)
         done = {row["item_id"]: row for row in read_rows(path)}
         missing = [batch for batch in batches if any(item.id not in done for item in batch)]
-        for batch in tqdm(missing, desc=name, unit="batch", disable=not missing):
+        for batch in tqdm(missing, desc=name, unit="batch", leave=False, disable=not missing):
             rows = [row for row in _measured(name, batch, measure_batch, settings) if row["item_id"] not in done]
             _append(path, rows)
             done.update({row["item_id"]: row for row in rows})

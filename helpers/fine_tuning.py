@@ -106,7 +106,8 @@ def train(
     left = islice(enumerate(batches(lengths, plan)), done, None)
     model.train()
     try:
-        for step, batch in tqdm(left, total=steps, initial=done, desc="training", unit="step", disable=done == steps):
+        shown = {"desc": "training", "unit": "step", "leave": False, "disable": done == steps}
+        for step, batch in tqdm(left, total=steps, initial=done, **shown):
             torch.manual_seed(plan.seed * 1_000_000 + step)  # dropout depends on the step alone: it can be repeated
             loss = loss_of(batch)
             _follow(loss, optimizer, rate=rate_at(step, steps, plan), step=step)

@@ -63,7 +63,7 @@ def _scores(generator: Generator, ids: list[list[int]], tails: list[tuple[int, .
     begun, scores = branches(tails), np.empty((len(ids), len(tails)))
     size = max(1, min(BATCH_SIZE, LOGITS_TOGETHER // len(begun)))
     batches = batches_by_length(range(len(ids)), [len(i) + len(begun) for i in ids], size, n_tokens=TOKENS_TOGETHER)
-    for batch in tqdm(batches, desc="prompts", unit="batch", disable=len(batches) < 2):
+    for batch in tqdm(batches, desc="prompts", unit="batch", leave=False, disable=len(batches) < 2):
         cache = tree.cache_of([0] * len(batch)) if tree else empty_cache()
         rows = _next_tokens(generator.model, cache, [ids[i][n_shared:] for i in batch], begun)
         for option, tail in enumerate(tails):
