@@ -119,6 +119,8 @@ def start(seed: int = 0) -> Machine:
     torch.manual_seed(seed)
     pd.set_option("display.max_colwidth", 160)
     warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)  # peft asks for it
+    warnings.filterwarnings("ignore", "Unexpected keyword arguments", UserWarning)  # an adapter saved by a newer peft
+    warnings.filterwarnings("ignore", "The behavior of DataFrame concatenation", FutureWarning)  # pandas 2, of pandas 3
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     return machine()
