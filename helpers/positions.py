@@ -231,7 +231,14 @@ def _scored(rows: pd.DataFrame, some: Sequence[Block]) -> pd.DataFrame:
 def ask_about(
     generator: Generator, questions: Sequence[Question], reading: Reading, *, condition: str, template: str = DOCUMENTS
 ) -> pd.DataFrame:
-    """Each question once about these passages (none: a closed book), asked as in a sweep. Columns: those of `replies`, outcome, score."""
+    """Each question once about these passages (none: a closed book), asked as in a sweep. Columns: those of `replies`, outcome, score.
+
+    Raises `ValueError` for no questions.
+    """
+    if not questions:
+        raise ValueError(
+            "Expected at least one question, got none. Does each answer stand word for word in its passage?"
+        )
     asked = {q.id: short_answer(q.question, reading.get(q.id, ()), template=template) for q in questions}
     return scored(replies(generator, {condition: asked}, max_new_tokens=MAX_NEW_TOKENS), questions)
 

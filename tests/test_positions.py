@@ -247,6 +247,11 @@ def test_questions_are_asked_about_a_reading_as_in_a_sweep(folder, template):
     assert ask_about(generator, questions, {}, condition="closed book").score.tolist() == [0, 0, 0, 1]
 
 
+def test_no_question_at_all_is_an_error_that_says_what_to_look_at(folder):
+    with pytest.raises(ValueError, match="word for word in its passage"):
+        ask_about(Echo(), [], {}, condition="oracle")
+
+
 def test_a_finished_sweep_is_not_asked_again(folder):
     questions, gold = toy(5)
     made, generator = blocks(questions, gold, 5, seed=0), Echo()
